@@ -1,0 +1,1 @@
+"""Numerics: numpy and scipy only, nothing of ours but errors."""

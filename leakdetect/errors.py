@@ -1,0 +1,53 @@
+"""What can go wrong, by type. Each is also the builtin a caller would expect to catch.
+
+A message is one line that names the file, row, column or element and the mend: the command line prints it as it
+stands and leaves with exit code 2.
+"""
+
+from __future__ import annotations
+
+
+class LeakdetectError(Exception):
+    """Base of every error that the user can mend."""
+
+
+class InputError(LeakdetectError, ValueError):
+    """A file, a value or a setting from outside cannot be used."""
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """A file or folder that was named is not there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class NetworkError(InputError):
+    """The network model cannot be read or cannot be simulated as drawn."""
+
+
+class ElementError(InputError, KeyError):
+    """A node, link or sensor is named that does not exist."""
+
+    def __str__(self) -> str:  # KeyError would print the message in quotes
+        return str(self.args[0]) if self.args else ""
+
+
+class ReadingsError(InputError):
+    """Readings cannot be read or hold nothing usable."""
+
+
+class SiteError(InputError):
+    """site.toml or the site folder is not as it should be."""
+
+
+class UnitError(InputError):
+    """A unit is not known, or does not measure the quantity."""
+
+
+class ConvergenceError(LeakdetectError, RuntimeError):
+    """The hydraulic equations have no solution, or none was found."""
+
+
+class NotFittedError(LeakdetectError, RuntimeError):
+    """A fitted model is needed and there is none yet."""

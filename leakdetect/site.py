@@ -1,0 +1,139 @@
+"""The site folder that a user owns: site.toml, the network, the readings, the repairs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from leakdetect.errors import MissingFileError, SiteError
+from leakdetect.schema import Quantity
+from leakdetect.units import FACTORS, canonical
+
+FILE = "site.toml"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReadingsBlock(_Model):
+    """A ``[[readings]]`` block: which files, and how their columns map to sensors.
+
+    `glob` is relative to the site folder unless absolute. `columns` maps a column's name to the network element it
+    measures (default: the column's name is the element's id).
+    """
+
+    glob: str
+    quantity: Quantity
+    unit: str
+    format: Literal["csv", "parquet", "netcdf", "xlsx"] = "csv"
+    layout: Literal["wide", "long"] = "wide"
+    delimiter: str = ","
+    decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+    time: str = "time"
+    time_format: str | None = None
+    timezone: str | None = None  # of these files, where it is not the site's
+    sensor: str = "sensor"  # long layout: the column that names the sensor
+    value: str = "value"  # long layout: the column that holds the reading
+    columns: dict[str, str] = Field(default_factory=dict)
+    ignore: list[str] = Field(default_factory=list)
+    dma: str = ""
+
+    @field_validator("unit")
+    @classmethod
+    def _known(cls, unit: str) -> str:
+        if not any(_measures(quantity, unit) for quantity in FACTORS):
+            raise ValueError(f"unknown unit '{unit}'")
+        return unit
+
+
+class Detection(_Model):
+    """What the user wants of the detector."""
+
+    false_alarms_per_year: Annotated[float, Field(gt=0, le=366)] = 2.0
+    zone_probability: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    smallest_leak_m3h: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Costs(_Model):
+    """Prices for the report."""
+
+    water_per_m3: Annotated[float, Field(ge=0)] = 0.80
+    crew: Annotated[float, Field(ge=0)] = 500.0
+    currency: str = "EUR"
+
+
+class Site(_Model):
+    """A site as site.toml describes it, paths resolved against its folder."""
+
+    name: str
+    timezone: str = "UTC"
+    network: str | None = None
+    repairs: str | None = None
+    step_minutes: Annotated[int, Field(ge=5, le=360)] = 60
+    inhabitants: int | None = None
+    connections: int | None = None
+    readings: list[ReadingsBlock] = Field(min_length=1)
+    detection: Detection = Detection()
+    costs: Costs = Costs()
+    folder: Path = Field(default=Path(), exclude=True)
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"unknown time zone '{name}': use a name such as Europe/Paris") from None
+        return name
+
+    def path(self, relative: str) -> Path:
+        """Return a path of site.toml, relative ones against the site folder."""
+        return self.folder / relative
+
+    @property
+    def model_path(self) -> Path:
+        """Where `fit` leaves the fitted model."""
+        return self.folder / "model.nc"
+
+    @property
+    def store_path(self) -> Path:
+        """Where runs keep events and progress."""
+        return self.folder / "leakdetect.db"
+
+
+def _measures(quantity: str, unit: str) -> bool:
+    try:
+        canonical(quantity, unit)
+    except ValueError:
+        return False
+    return True
+
+
+def load_site(folder: Path) -> Site:
+    """Read ``site.toml`` of a site folder.
+
+    Raises
+    ------
+    MissingFileError
+        If the folder or its site.toml is not there.
+    SiteError
+        If it is not TOML or a value is wrong: the line names the key.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file: make a site with 'leakdetect init'")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Site(**values, folder=folder.resolve())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SiteError(f"{path}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise SiteError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
