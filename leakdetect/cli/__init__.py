@@ -43,3 +43,6 @@ def main() -> None:
     except LeakdetectError as error:
         typer.echo(f"leakdetect: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
+
+
+from leakdetect.cli import score  # noqa: E402, F401  (registers its commands on `app`)
