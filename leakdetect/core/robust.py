@@ -1,0 +1,156 @@
+"""Robust location, scale, covariance and regression: estimates that a leak in the window does not bend.
+
+All ignore NaN. A scale is in the units of its values and estimates the standard deviation where they are normal.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+MAD_TO_SD = 1.4826
+"""Standard deviation of a normal distribution per median absolute deviation."""
+
+
+def quantile(values: ArrayLike, q: float, axis: int | None = None) -> Floats:
+    """Return the quantile along `axis` without NaN; NaN where there is no value at all (without a warning)."""
+    x = np.asarray(values, dtype=float)
+    x = x.ravel() if axis is None else np.moveaxis(x, axis, -1)
+    ordered = np.sort(x, axis=-1)  # NaN last
+    count = np.isfinite(ordered).sum(axis=-1)
+    if ordered.shape[-1] == 0:
+        return np.full(ordered.shape[:-1], np.nan)
+    place = q * np.maximum(count - 1, 0)
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0))
+    a = np.take_along_axis(ordered, low[..., None], -1)[..., 0]
+    b = np.take_along_axis(ordered, high[..., None], -1)[..., 0]
+    return np.asarray(a + (b - a) * (place - low))
+
+
+def location(values: ArrayLike, axis: int | None = None) -> Floats:
+    """Return the median along `axis` without NaN."""
+    return quantile(values, 0.5, axis)
+
+
+def scale(values: ArrayLike, axis: int | None = None, *, centre: float | None = None, part: float = 0.5) -> Floats:
+    """Return a robust standard deviation.
+
+    Parameters
+    ----------
+    values : array_like
+    axis : int, optional
+    centre : float, optional
+        What deviations are taken from; the median where nothing is said.
+    part : float
+        Share of the deviations that must be clean: 0.5 is the median absolute deviation; smaller stands more leaks
+        and is noisier.
+    """
+    x = np.asarray(values, dtype=float)
+    if centre is not None:
+        middle: Floats | float = centre
+    else:
+        middle = location(x, axis) if axis is None else np.expand_dims(location(x, axis), axis)
+    to_sd = 1.0 / NormalDist().inv_cdf((1.0 + part) / 2.0)
+    return np.asarray(to_sd * quantile(np.abs(x - middle), part, axis))
+
+
+def covariance(values: ArrayLike, *, clip: float = 3.0, shrink: float = 0.1) -> Floats:
+    """Return a covariance that outlying rows cannot bend: robust scales, correlation of winsorised values.
+
+    Parameters
+    ----------
+    values : array_like, shape (n, p)
+        Rows with a NaN are left out.
+    clip : float
+        Where standardised values are cut.
+    shrink : float
+        Share of the correlation that is given up towards independence, so that the result can be inverted.
+
+    Raises
+    ------
+    ValueError
+        If fewer than three rows are whole.
+    """
+    x = np.asarray(values, dtype=float)
+    x = x[np.isfinite(x).all(axis=1)]
+    if len(x) < 3:
+        raise ValueError("fewer than three whole rows: no covariance can be told")
+    sd = scale(x, axis=0)
+    floor = 1e-6 * max(float(sd.max()), np.finfo(float).tiny)
+    sd = np.maximum(sd, floor)
+    standard = np.clip((x - location(x, axis=0)) / sd, -clip, clip)
+    standard -= standard.mean(axis=0)
+    product = standard.T @ standard
+    size = np.sqrt(np.maximum(np.diag(product), np.finfo(float).tiny))
+    correlation = product / np.outer(size, size)
+    np.fill_diagonal(correlation, 1.0)
+    correlation = (1.0 - shrink) * correlation + shrink * np.eye(len(sd))
+    return np.asarray(correlation * np.outer(sd, sd))
+
+
+def regression(design: ArrayLike, values: ArrayLike, *, cut: float = 4.685, rounds: int = 30) -> tuple[Floats, float]:
+    """Fit a linear regression by iteratively reweighted least squares with Tukey's bisquare.
+
+    Parameters
+    ----------
+    design : array_like, shape (n, p)
+    values : array_like, shape (n,)
+    cut : float
+        Residuals beyond this many standard deviations have no say.
+    rounds : int
+        At most so many reweightings.
+
+    Returns
+    -------
+    coefficients : ndarray, shape (p,)
+    sd : float
+        Robust standard deviation of the residuals.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer usable rows than coefficients.
+    """
+    a, y = np.asarray(design, dtype=float), np.asarray(values, dtype=float)
+    use = np.isfinite(y) & np.isfinite(a).all(axis=1)
+    a, y = a[use], y[use]
+    if len(y) < a.shape[1]:
+        raise ValueError(f"{len(y)} usable rows for {a.shape[1]} coefficients")
+    weight = np.ones(len(y))
+    beta = np.zeros(a.shape[1])
+    spread = 0.0
+    for turn in range(rounds):
+        root = np.sqrt(weight)
+        new = np.linalg.lstsq(a * root[:, None], y * root, rcond=None)[0]
+        rest = y - a @ new
+        spread = float(scale(rest, centre=0.0))
+        if spread == 0.0 or (turn and np.allclose(new, beta, rtol=1e-8, atol=1e-12)):
+            return new, spread
+        beta = new
+        ratio = rest / (cut * spread)
+        weight = np.where(np.abs(ratio) < 1.0, (1.0 - ratio**2) ** 2, 0.0)
+        if turn == 0:  # the first fit is not robust: Huber's milder weights lead away from its bend
+            weight = 1.0 / np.maximum(1.0, np.abs(rest) / (1.345 * spread))
+    return beta, spread
+
+
+def median_of_three(values: ArrayLike) -> Floats:
+    """Return, at each place, the median of the value and the two before it along axis 0, without NaN.
+
+    A single outlying value leaves no trace; a step comes through at its full height, one place late.
+    """
+    x = np.asarray(values, dtype=float)
+    last = np.stack([_delayed(x, 2), _delayed(x, 1), x])
+    return location(last, axis=0)
+
+
+def _delayed(x: Floats, by: int) -> Floats:
+    out = np.full(x.shape, np.nan)
+    if len(x) > by:
+        out[by:] = x[:-by]
+    return out
