@@ -1,0 +1,48 @@
+"""For every test: the data folder beside the project, and the L-Town network read once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from leakdetect.network import Network
+
+PROJECT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("LEAKDETECT_SHARED", PROJECT.parent / "shared" / "data"))
+
+# The same examples in every run, and no deadline: a busy machine is not a failed test.
+settings.register_profile("leakdetect", deadline=None, derandomize=True)
+settings.load_profile("leakdetect")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `shared` where the data folder is not beside the project."""
+    if item.get_closest_marker("shared") and not SHARED.is_dir():
+        pytest.skip(f"no data folder {SHARED}: set LEAKDETECT_SHARED to it")
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """Return the checkout."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the data folder; skip where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no data folder {SHARED}: set LEAKDETECT_SHARED to it")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def ltown(shared: Path) -> Network:
+    """Return the nominal L-Town network."""
+    from leakdetect.epanet import load_network
+
+    return load_network(shared / "battledim" / "L-TOWN.inp")
