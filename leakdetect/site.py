@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from leakdetect.errors import MissingFileError, SiteError
 from leakdetect.schema import Quantity
-from leakdetect.units import FACTORS, canonical
+from leakdetect.units import canonical
 
 FILE = "site.toml"
 
@@ -20,11 +21,22 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _zone(name: str | None) -> str | None:
+    try:
+        if name is not None:
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as 'Europe'
+        raise ValueError(f"unknown time zone '{name}': use a name such as Europe/Paris") from None
+    return name
+
+
 class ReadingsBlock(_Model):
     """A ``[[readings]]`` block: which files, and how their columns map to sensors.
 
     `glob` is relative to the site folder unless absolute. `columns` maps a column's name to the network element it
-    measures (default: the column's name is the element's id).
+    measures (default: the column's name is the element's id; '' for no element). `ignore` names columns that are no
+    readings of this block; ``*`` stands for anything. `dmas` maps a column to its district where they differ.
+    `time` names the time column, or two that belong together: ``Date+Time``.
     """
 
     glob: str
@@ -32,24 +44,38 @@ class ReadingsBlock(_Model):
     unit: str
     format: Literal["csv", "parquet", "netcdf", "xlsx"] = "csv"
     layout: Literal["wide", "long"] = "wide"
-    delimiter: str = ","
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     decimal: Literal[".", ","] = "."
     encoding: str = "utf-8"
+    sheet: str | None = None  # of a workbook; the first where nothing is said
     time: str = "time"
-    time_format: str | None = None
+    time_format: str | None = None  # as strftime has it, or "unix" (s); ISO 8601 where nothing is said
     timezone: str | None = None  # of these files, where it is not the site's
     sensor: str = "sensor"  # long layout: the column that names the sensor
     value: str = "value"  # long layout: the column that holds the reading
     columns: dict[str, str] = Field(default_factory=dict)
     ignore: list[str] = Field(default_factory=list)
     dma: str = ""
+    dmas: dict[str, str] = Field(default_factory=dict)
 
-    @field_validator("unit")
+    @model_validator(mode="after")
+    def _unit_measures_quantity(self) -> ReadingsBlock:
+        canonical(self.quantity, self.unit)
+        return self
+
+    @field_validator("encoding")
     @classmethod
-    def _known(cls, unit: str) -> str:
-        if not any(_measures(quantity, unit) for quantity in FACTORS):
-            raise ValueError(f"unknown unit '{unit}'")
-        return unit
+    def _encoding(cls, name: str) -> str:
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise ValueError(f"unknown encoding '{name}': use utf-8 or latin-1") from None
+        return name
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        return _zone(name)
 
 
 class Detection(_Model):
@@ -85,11 +111,8 @@ class Site(_Model):
 
     @field_validator("timezone")
     @classmethod
-    def _zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"unknown time zone '{name}': use a name such as Europe/Paris") from None
+    def _known_zone(cls, name: str) -> str:
+        _zone(name)
         return name
 
     def path(self, relative: str) -> Path:
@@ -107,14 +130,6 @@ class Site(_Model):
         return self.folder / "leakdetect.db"
 
 
-def _measures(quantity: str, unit: str) -> bool:
-    try:
-        canonical(quantity, unit)
-    except ValueError:
-        return False
-    return True
-
-
 def load_site(folder: Path) -> Site:
     """Read ``site.toml`` of a site folder.
 
@@ -129,11 +144,15 @@ def load_site(folder: Path) -> Site:
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file: make a site with 'leakdetect init'")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        if "folder" in values:
+            raise SiteError(f"{path}: folder: no such key: the site is the folder that holds site.toml")
         return Site(**values, folder=folder.resolve())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SiteError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise SiteError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        said = {"extra_forbidden": "no such key: see the documentation of site.toml", "missing": "must be given"}
+        message = said.get(first["type"], first["msg"].removeprefix("Value error, "))
+        raise SiteError(f"{path}: {where}: {message}") from None

@@ -1,0 +1,110 @@
+"""Times as files write them, to UTC."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Times = NDArray[np.datetime64]
+
+_OFFSET = re.compile(r"\d\d:?\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d(:?\d\d)?)$")
+_DAY = np.timedelta64(1, "D")
+
+
+def parse(written: pd.Series, time_format: str | None) -> tuple[Times, bool]:
+    """Read a column of times.
+
+    Parameters
+    ----------
+    written : Series
+        Text, or times already (workbooks, Parquet).
+    time_format : str or None
+        As strftime has it, or ``unix`` for seconds since 1970; None for ISO 8601.
+
+    Returns
+    -------
+    times : ndarray of datetime64[ns]
+        NaT where nothing is written or it is not a time.
+    utc : bool
+        Whether what is written says its offset, so that `times` are UTC already.
+    """
+    if time_format == "unix":
+        seconds = pd.to_numeric(written, errors="coerce")
+        return _plain(pd.to_datetime(seconds, unit="s", errors="coerce")), True
+    if isinstance(written.dtype, pd.DatetimeTZDtype):
+        return _plain(written.dt.tz_convert("UTC").dt.tz_localize(None)), True
+    if pd.api.types.is_datetime64_dtype(written.dtype):
+        return _plain(written), False
+    if pd.api.types.is_numeric_dtype(written.dtype):  # a number is no time unless time_format says so
+        return np.full(len(written), np.datetime64("NaT", "ns")), False
+    present = written.dropna()
+    utc = bool(len(present)) and _OFFSET.search(str(present.iloc[0]).strip()) is not None
+    if pd.api.types.infer_dtype(written, skipna=True) == "string":
+        written = written.str.strip()
+    times = pd.to_datetime(written, format=time_format or "ISO8601", errors="coerce", utc=utc)
+    return _plain(times.dt.tz_localize(None) if utc else times), utc
+
+
+def _plain(times: pd.Series) -> Times:
+    return times.to_numpy(dtype="datetime64[ns]")
+
+
+def combine(date: Times, clock: pd.Series) -> Times:
+    """Return dates with the time of day of a second column, shape (T,).
+
+    Where the second column carries a date of its own its clock counts; where those clocks pass midnight within one
+    date they were written in another zone (LeakDB's are), and count from the earliest.
+    """
+    try:
+        as_time = pd.to_timedelta(clock.astype("str").str.strip().str.replace(r"^(\d+:\d\d)$", r"\1:00", regex=True))
+        offset = as_time.to_numpy(dtype="timedelta64[ns]")
+    except ValueError:
+        moments, _ = parse(clock, None)
+        offset = moments - moments.astype("datetime64[D]")
+        days = np.unique(moments[~np.isnat(moments)].astype("datetime64[D]"))
+        if days.size == 2 and np.nanmax(moments) - np.nanmin(moments) < _DAY:
+            offset = moments - np.nanmin(moments)
+    return np.asarray(date.astype("datetime64[D]").astype("datetime64[ns]") + offset, dtype="datetime64[ns]")
+
+
+def to_utc(local: Times, zone: str) -> Times:
+    """Return local clock times as UTC, in the same order.
+
+    In the hour that autumn repeats, readings are summer time until the clock goes back (or, where it holds one
+    reading only, until that repeats) and winter time after. Times that spring leaves out are of a clock that was
+    not put forward: an hour is added.
+
+    Parameters
+    ----------
+    local : ndarray of datetime64[ns], shape (T,)
+        In the order in which they were read; no NaT.
+    zone : str
+        IANA name.
+    """
+    if zone == "UTC" or not local.size:
+        return local
+    index = pd.DatetimeIndex(local)
+    hour = pd.Timedelta(hours=1)
+    repeated = index.tz_localize(zone, ambiguous="NaT", nonexistent=hour).isna()
+    summer = np.ones(local.size, dtype=bool)
+    where = np.flatnonzero(repeated)
+    for day in np.unique(local[where].astype("datetime64[D]")):
+        rows = where[local[where].astype("datetime64[D]") == day]
+        clock = local[rows]
+        back = np.flatnonzero(np.diff(clock) < np.timedelta64(0))
+        if back.size:
+            summer[rows[back[0] + 1 :]] = False
+        elif rows.size > 1 and np.unique(clock).size == 1:
+            summer[rows[1:]] = False
+    known = index.tz_localize(zone, ambiguous=summer, nonexistent=hour)
+    return known.tz_convert("UTC").tz_localize(None).to_numpy(dtype="datetime64[ns]")
+
+
+def backwards(local: Times, utc: Times) -> int | None:
+    """Return the first row at which time goes backwards, other than by the clock change; None if it never does."""
+    zero = np.timedelta64(0)
+    rows = np.flatnonzero((np.diff(local) < zero) & (np.diff(utc) < zero))
+    return int(rows[0]) + 1 if rows.size else None
