@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from leakdetect.errors import MissingFileError, NetworkError
-from leakdetect.network import Floats, Link, Network, Node
-from leakdetect.units import canonical
+from leakdetect.errors import ConvergenceError, MissingFileError, NetworkError
+from leakdetect.network import Floats, Ints, Link, Network, Node
+from leakdetect.units import canonical, factor
 
 if TYPE_CHECKING:
     import wntr
@@ -157,3 +160,157 @@ def _demands(model: wntr.network.WaterNetworkModel, nodes: list[Any]) -> tuple[t
     shapes = [known[name] if name in known and known[name].size else np.ones(1) for name in columns]
     period = min(math.lcm(*(s.size for s in shapes)), max(int(_WEEK / step), *(s.size for s in shapes)))
     return tuple(columns), base, np.stack([np.resize(s, period) for s in shapes], axis=1), step
+
+
+_US_UNITS = {"gal/min", "ft3/s", "Mgal/d", "imp Mgal/d", "acre-ft/d"}
+_PSI_PER_FT = 0.4333  # EPANET's own
+_FOOT = 0.3048
+_ELEVATION, _BASEDEMAND, _TANKLEVEL, _HEAD = 0, 1, 8, 10  # EN_NodeProperty
+_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS = 2, 4, 5, 8, 11  # EN_LinkProperty
+_DEMANDMULT, _ACCURACY = 4, 1  # EN_Option
+_DURATION = 0  # EN_TimeParameter
+_CONTROLS, _RULES = 5, 6  # EN_CountType
+_UNBALANCED = 1  # a warning of EN_runH
+
+
+class Epanet:
+    """A network held in EPANET in this process, for one steady state after another with no file per step.
+
+    The model is the file's own, freed of what belongs to time: patterns, controls and rules. Everything is SI.
+
+    Parameters
+    ----------
+    network : Network
+        As read by `load_network` from a file.
+    accuracy : float
+        Relative flow change at which EPANET stops iterating.
+
+    Raises
+    ------
+    NetworkError
+        If EPANET refuses the file.
+    """
+
+    def __init__(self, network: Network, accuracy: float = 1e-4) -> None:
+        from wntr.epanet.toolkit import ENepanet
+
+        if network.path is None:
+            raise NetworkError(f"network {network.name} was not read from a file: EPANET needs one")
+        self.network = network
+        self._folder = tempfile.TemporaryDirectory(prefix="leakdetect-")
+        self._toolkit = ENepanet()
+        try:
+            self._toolkit.ENopen(str(network.path), str(Path(self._folder.name) / "run.rpt"), "")
+        except Exception as error:  # the same bare kinds as in read_wntr
+            self._folder.cleanup()
+            raise NetworkError(f"{network.path}: EPANET refuses it: {_one_line(error)}") from error
+        self._lib, self._project = self._toolkit.ENlib, self._toolkit._project
+        self._flow = factor("flow", network.flow_unit)
+        us = network.flow_unit in _US_UNITS
+        self._head = _FOOT if us else 1.0
+        self._pressure = _FOOT / _PSI_PER_FT if us else 1.0
+        lookup = ctypes.c_int()
+        self._nodes = [self._index("EN_getnodeindex", name, lookup) for name in network.node_names]
+        self._links = [self._index("EN_getlinkindex", name, lookup) for name in network.link_names]
+        self._free_of_time(accuracy)
+        self._toolkit.ENopenH()
+
+    def _index(self, function: str, name: str, found: ctypes.c_int) -> int:
+        getattr(self._lib, function)(self._project, name.encode(), ctypes.byref(found))
+        return found.value
+
+    def _free_of_time(self, accuracy: float) -> None:
+        lib, project, real = self._lib, self._project, ctypes.c_double
+        lib.EN_settimeparam(project, _DURATION, ctypes.c_long(0))
+        lib.EN_setoption(project, _DEMANDMULT, real(1.0))
+        lib.EN_setoption(project, _ACCURACY, real(accuracy))
+        count = ctypes.c_int()
+        for kind, delete in ((_CONTROLS, lib.EN_deletecontrol), (_RULES, lib.EN_deleterule)):
+            lib.EN_getcount(project, kind, ctypes.byref(count))
+            for i in range(count.value, 0, -1):
+                delete(project, i)
+        for i, node in enumerate(self._nodes):
+            if self.network.node_kind[i] != Node.JUNCTION:
+                continue
+            lib.EN_getnumdemands(project, node, ctypes.byref(count))
+            for k in range(count.value, 0, -1):
+                lib.EN_setdemandpattern(project, node, k, 0)
+                lib.EN_setbasedemand(project, node, k, real(0.0))
+
+    def close(self) -> None:
+        """Free EPANET's memory and its files; may be called twice."""
+        if self._toolkit.fileLoaded:
+            self._toolkit.ENclose()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Epanet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def set_demands(self, nodes: Ints, values: Floats) -> None:
+        """Set what is withdrawn at junctions [m3/s]."""
+        put, project, real = self._lib.EN_setnodevalue, self._project, ctypes.c_double
+        for i, value in zip(nodes.tolist(), (values / self._flow).tolist(), strict=True):
+            put(project, self._nodes[i], _BASEDEMAND, real(value))
+
+    def set_level(self, tank: int, level: float) -> None:
+        """Set a tank's level above its bottom [m]."""
+        self._lib.EN_setnodevalue(self._project, self._nodes[tank], _TANKLEVEL, ctypes.c_double(level / self._head))
+
+    def set_head(self, reservoir: int, head: float) -> None:
+        """Set a reservoir's head [m]."""
+        self._lib.EN_setnodevalue(self._project, self._nodes[reservoir], _ELEVATION, ctypes.c_double(head / self._head))
+
+    def set_open(self, link: int, is_open: bool) -> None:
+        """Open or close a pipe or pump."""
+        self._lib.EN_setlinkvalue(self._project, self._links[link], _INITSTATUS, ctypes.c_double(float(is_open)))
+
+    def set_roughness(self, links: Ints, values: Floats) -> None:
+        """Set pipes' roughness, in the model's own measure (H-W: -; D-W: m)."""
+        scale = 1.0 if self.network.headloss != "D-W" else 1e-3 * (_FOOT if self._head != 1.0 else 1.0)
+        for link, value in zip(links.tolist(), (values / scale).tolist(), strict=True):
+            self._lib.EN_setlinkvalue(self._project, self._links[link], _ROUGHNESS, ctypes.c_double(value))
+
+    def set_pressure_setting(self, valve: int, pressure: float) -> None:
+        """Set what a PRV or PSV holds [m of pressure]."""
+        value = ctypes.c_double(pressure / self._pressure)
+        self._lib.EN_setlinkvalue(self._project, self._links[valve], _INITSETTING, value)
+
+    def solve(self) -> None:
+        """Find the steady state.
+
+        Raises
+        ------
+        ConvergenceError
+            If EPANET finds none.
+        """
+        time = ctypes.c_long()
+        self._lib.EN_initH(self._project, 0)
+        code = self._lib.EN_runH(self._project, ctypes.byref(time))
+        if code == _UNBALANCED or code >= 100:
+            why = "did not balance: check demands, statuses and settings" if code < 100 else f"error {code}"
+            raise ConvergenceError(f"network {self.network.name}: EPANET found no steady state: {why}")
+
+    def heads(self, nodes: Ints) -> Floats:
+        """Return heads [m] at the last steady state."""
+        return self._get(self._lib.EN_getnodevalue, self._nodes, nodes, _HEAD) * self._head
+
+    def flows(self, links: Ints) -> Floats:
+        """Return flows [m3/s] at the last steady state, positive from start to end."""
+        return self._get(self._lib.EN_getlinkvalue, self._links, links, _FLOW) * self._flow
+
+    def is_open(self, links: Ints) -> NDArray[np.bool_]:
+        """Say which links were not shut at the last steady state (check valves and controls of pressure included)."""
+        opened: NDArray[np.bool_] = self._get(self._lib.EN_getlinkvalue, self._links, links, _STATUS) > 0
+        return opened
+
+    def _get(self, get: Any, index: list[int], which: Ints, code: int) -> Floats:
+        value, project = ctypes.c_double(), self._project
+        place = ctypes.byref(value)
+        out = np.empty(len(which))
+        for k, i in enumerate(which.tolist()):
+            get(project, index[i], code, place)
+            out[k] = value.value
+        return out
