@@ -1,0 +1,55 @@
+"""Files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from leakdetect.errors import InputError, MissingFileError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path` to write to, and put it in its place when all went well.
+
+    Raises
+    ------
+    MissingFileError
+        If the folder is not there.
+    InputError
+        If the file cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise MissingFileError(f"{path.parent}: no such folder: make it, or name another file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: name a file")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> Path:
+    """Write a text file (UTF-8) as a whole; errors as `replacing`."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,128 @@
+"""Events as a GeoPackage (OGC 12-128r15): layers `zones` and `candidates`, for QGIS and other GIS.
+
+The file is an SQLite database with two feature tables. Coordinates are those of the network's drawing, whose
+coordinate system a model file does not tell: the layers are 'undefined Cartesian' (-1); set theirs in the GIS.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from leakdetect.events import Event
+from leakdetect.network import Network
+from leakdetect.report.facts import current
+from leakdetect.report.files import replacing
+from leakdetect.report.geojson import Line, Lines, properties
+
+_SRS = -1  # undefined Cartesian
+_APPLICATION, _VERSION = 0x47504B47, 10300  # 'GPKG', 1.3
+_LINE, _MULTI = 2, 5  # WKB
+
+_WGS84 = (
+    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
+    'AUTHORITY["EPSG","6326"]],PRIMEM["Greenwich",0,AUTHORITY["EPSG","8901"]],UNIT["degree",0.0174532925199433,'
+    'AUTHORITY["EPSG","9122"]],AXIS["Latitude",NORTH],AXIS["Longitude",EAST],AUTHORITY["EPSG","4326"]]'
+)
+_SCHEMA = """
+CREATE TABLE gpkg_spatial_ref_sys (
+  srs_name TEXT NOT NULL, srs_id INTEGER PRIMARY KEY, organization TEXT NOT NULL,
+  organization_coordsys_id INTEGER NOT NULL, definition TEXT NOT NULL, description TEXT);
+CREATE TABLE gpkg_contents (
+  table_name TEXT NOT NULL PRIMARY KEY, data_type TEXT NOT NULL, identifier TEXT UNIQUE, description TEXT DEFAULT '',
+  last_change DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')),
+  min_x DOUBLE, min_y DOUBLE, max_x DOUBLE, max_y DOUBLE, srs_id INTEGER REFERENCES gpkg_spatial_ref_sys(srs_id));
+CREATE TABLE gpkg_geometry_columns (
+  table_name TEXT NOT NULL UNIQUE REFERENCES gpkg_contents(table_name), column_name TEXT NOT NULL,
+  geometry_type_name TEXT NOT NULL, srs_id INTEGER NOT NULL REFERENCES gpkg_spatial_ref_sys(srs_id),
+  z TINYINT NOT NULL, m TINYINT NOT NULL, PRIMARY KEY (table_name, column_name));
+CREATE TABLE zones (
+  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom MULTILINESTRING, event TEXT, status TEXT, kind TEXT,
+  raised_at DATETIME, start DATETIME, start_low DATETIME, start_high DATETIME, "end" DATETIME, flow_m3h DOUBLE,
+  flow_low DOUBLE, flow_high DOUBLE, lost_m3 DOUBLE, first_link TEXT, first_probability DOUBLE, zone_links INTEGER,
+  zone_length_m DOUBLE, zone_probability DOUBLE, sensors TEXT, model TEXT, data_until DATETIME);
+CREATE TABLE candidates (
+  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom LINESTRING, event TEXT, status TEXT, rank INTEGER, link TEXT,
+  probability DOUBLE, length_m DOUBLE);
+"""
+
+
+def write(path: Path, network: Network | None, events: Iterable[Event]) -> Path:
+    """Write the newest estimate of each event and its ranked pipes; the file is replaced as a whole.
+
+    Parameters
+    ----------
+    path : Path
+    network : Network or None
+        Without one the rows have no geometry.
+    events : iterable of Event
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    events = list(events)
+    lines = Lines(network)
+    with replacing(path) as part, closing(sqlite3.connect(part)) as base, base:
+        base.executescript(_SCHEMA)
+        base.execute(f"PRAGMA application_id = {_APPLICATION}")
+        base.execute(f"PRAGMA user_version = {_VERSION}")
+        base.executemany(
+            "INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                ("Undefined Cartesian SRS", -1, "NONE", -1, "undefined", "the drawing's own coordinates"),
+                ("Undefined geographic SRS", 0, "NONE", 0, "undefined", ""),
+                ("WGS 84", 4326, "EPSG", 4326, _WGS84, ""),
+            ],
+        )
+        zones, pipes = [], []
+        for original in events:
+            event = current(original)
+            zones.append((lines.zone(event.zone.links), properties(original)))
+            for rank, c in enumerate(event.candidates, 1):
+                values = {
+                    "event": event.id,
+                    "status": str(event.status),
+                    "rank": rank,
+                    "link": c.link,
+                    "probability": c.probability,
+                    "length_m": lines.length(c.link),
+                }
+                line = lines.of(c.link)
+                pipes.append(([line] if line else [], values))
+        _layer(base, "zones", "MULTILINESTRING", zones)
+        _layer(base, "candidates", "LINESTRING", pipes)
+    return path
+
+
+def _layer(base: sqlite3.Connection, name: str, kind: str, rows: Sequence[tuple[list[Line], dict[str, Any]]]) -> None:
+    points = [point for parts, _ in rows for line in parts for point in line]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    box = (min(xs), min(ys), max(xs), max(ys)) if points else (None, None, None, None)
+    base.execute(
+        "INSERT INTO gpkg_contents (table_name, data_type, identifier, min_x, min_y, max_x, max_y, srs_id) "
+        "VALUES (?, 'features', ?, ?, ?, ?, ?, ?)",
+        (name, name, *box, _SRS),
+    )
+    base.execute("INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, ?, 0, 0)", (name, kind, _SRS))
+    for parts, values in rows:
+        columns = ", ".join(f'"{column}"' for column in values)
+        marks = ", ".join("?" for _ in values)
+        base.execute(
+            f'INSERT INTO "{name}" (geom, {columns}) VALUES (?, {marks})',  # noqa: S608  (names are our own)
+            (_geometry(parts, kind), *values.values()),
+        )
+
+
+def _geometry(parts: list[Line], kind: str) -> bytes | None:
+    """Return lines as a GeoPackage blob: header without envelope, then little-endian WKB."""
+    if not parts:
+        return None
+    lines = [struct.pack("<BII", 1, _LINE, len(p)) + b"".join(struct.pack("<dd", x, y) for x, y in p) for p in parts]
+    wkb = lines[0] if kind == "LINESTRING" else struct.pack("<BII", 1, _MULTI, len(lines)) + b"".join(lines)
+    return b"GP" + struct.pack("<BBi", 0, 1, _SRS) + wkb

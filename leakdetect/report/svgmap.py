@@ -1,0 +1,243 @@
+"""The network as an inline SVG drawing: shapes and labels for the template, which escapes every name.
+
+All maps of a page share one drawing of the pipes and differ by viewBox; strokes keep their width on the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from leakdetect.events import Event
+from leakdetect.network import Floats, Network, Node
+from leakdetect.plot import colour, drawn, drawn_links, place, zone_weights
+from leakdetect.schema import SENSOR
+
+SIZE = 1000.0
+"""The longer side of the drawing, in its own units."""
+
+_GLYPH = 0.62  # width of a character over its height, about
+_MARKS = {"flow": "flow", "demand": "demand"}  # the rest are marked as pressure
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the drawing."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def view(self) -> str:
+        """The viewBox attribute."""
+        return f"{self.x:.1f} {self.y:.1f} {self.width:.1f} {self.height:.1f}"
+
+    def holds(self, x: float, y: float) -> bool:
+        """Say whether a point is inside."""
+        return self.x <= x <= self.x + self.width and self.y <= y <= self.y + self.height
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A coloured pipe of a zone."""
+
+    path: str
+    colour: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A sensor, a source or an event's number; `kind` is its CSS class."""
+
+    x: float
+    y: float
+    kind: str
+    title: str
+    colour: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name beside a mark."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Map:
+    """One view of the drawing."""
+
+    box: Box
+    zones: tuple[Stroke, ...]
+    marks: tuple[Mark, ...]
+    labels: tuple[Label, ...]
+
+
+class Drawing:
+    """A network laid out in drawing units, y downwards."""
+
+    def __init__(self, network: Network, data: xr.Dataset) -> None:
+        """Lay out; `exists` is False where the model has no coordinates."""
+        self.network = network
+        known = drawn(network)
+        self._on_map = drawn_links(network)
+        self.exists = bool(self._on_map.any())
+        if not self.exists:
+            return
+        xy = network.xy[known]
+        low, high = xy.min(axis=0), xy.max(axis=0)
+        extent = max(float((high - low).max()), 1e-9)
+        self._low, self._top, self._scale = float(low[0]), float(high[1]), SIZE / extent
+        width, height = ((high - low) * self._scale).tolist()
+        margin = SIZE * 0.03
+        self.box = Box(-margin, -margin, width + 2 * margin, max(height, SIZE * 0.1) + 2 * margin)
+        self.sensors = self._sensors(data)
+        self.sources = self._sources()
+
+    def base(self) -> str:
+        """Return all links as one path."""
+        ends = self._place(self.network.xy)
+        a, b = ends[self.network.start[self._on_map]], ends[self.network.end[self._on_map]]
+        rows = np.round(np.hstack([a, b]), 1)
+        return "".join(f"M{x:g} {y:g}L{u:g} {v:g}" for x, y, u, v in rows.tolist())
+
+    def overview(self, events: Sequence[Event], pixels: float = 1040.0) -> Map:
+        """Return the whole network with every event; names of customer meters are in their titles only."""
+        zones = [stroke for number, event in enumerate(events) for stroke in self._zone(event, number)]
+        numbers: list[Mark] = []
+        for number, event in enumerate(events):
+            spot = self._spot(event.candidates[0].link) if event.candidates else None
+            if spot is not None:
+                title = event.candidates[0].link
+                numbers.append(Mark(*spot, "event", title, colour(number), str(number + 1)))
+        labels = _Labels(self.box, self.box.width / pixels, 12.0)
+        for mark in numbers:
+            labels.block(mark.x, mark.y, 12)
+        named = [m for m in self.sensors if m.kind != "demand"]
+        for mark in (*named, *self.sources):
+            labels.block(mark.x, mark.y, 5)
+        for mark in (*self.sources, *named):
+            labels.add(mark.x, mark.y, mark.title)
+        return Map(self.box, tuple(zones), (*self.sources, *self.sensors, *numbers), tuple(labels.placed))
+
+    def closeup(self, event: Event, number: int, first: int = 5, pixels: float = 500.0) -> Map | None:
+        """Return the zone of one event with its first pipes ranked and named; None if none of them is drawn."""
+        best = [c.link for c in event.candidates[:first]]
+        corners = [end for name in {*event.zone.links, *best[:3]} if (end := self._ends(name)) is not None]
+        if not corners:
+            return None
+        box = self._around(np.concatenate(corners))
+        labels = _Labels(box, box.width / pixels, 12.0)
+        spots = [(rank, name, spot) for rank, name in enumerate(best, 1) if (spot := self._spot(name)) is not None]
+        ranks = [Mark(*spot, "rank", name, colour(number), str(rank)) for rank, name, spot in spots]
+        near = [m for m in (*self.sensors, *self.sources) if box.holds(m.x, m.y)]
+        for mark in ranks:
+            labels.block(mark.x, mark.y, 9)
+        for mark in near:
+            labels.block(mark.x, mark.y, 5)
+        for mark in ranks:
+            labels.add(mark.x, mark.y, mark.title, gap=11, shade=colour(number))
+        for mark in near:
+            if mark.kind != "demand":
+                labels.add(mark.x, mark.y, mark.title)
+        ranks.reverse()  # the first on top
+        return Map(box, tuple(self._zone(event, number)), (*near, *ranks), tuple(labels.placed))
+
+    def _place(self, xy: Floats) -> Floats:
+        return np.stack([(xy[:, 0] - self._low) * self._scale, (self._top - xy[:, 1]) * self._scale], axis=1)
+
+    def _spot(self, element: str) -> tuple[float, float] | None:
+        xy = place(self.network, element)
+        if xy is None:
+            return None
+        x, y = np.round(self._place(xy[None, :])[0], 1).tolist()
+        return x, y
+
+    def _ends(self, link: str) -> Floats | None:
+        if not self.network.has_link(link) or not self._on_map[self.network.link(link)]:
+            return None
+        j = self.network.link(link)
+        return self._place(self.network.xy[[self.network.start[j], self.network.end[j]]])
+
+    def _zone(self, event: Event, number: int) -> list[Stroke]:
+        strokes = []
+        weights = zone_weights(event)
+        for name in sorted(weights, key=lambda n: weights[n]):
+            ends = self._ends(name)
+            if ends is not None:
+                (x, y), (u, v) = np.round(ends, 1).tolist()
+                strokes.append(Stroke(f"M{x:g} {y:g}L{u:g} {v:g}", _tint(colour(number), weights[name]), name))
+        return strokes
+
+    def _sensors(self, data: xr.Dataset) -> list[Mark]:
+        marks = []
+        for name, element, quantity in zip(
+            data[SENSOR].values, data["element"].values, data["quantity"].values, strict=True
+        ):
+            spot = self._spot(str(element)) if element else None
+            if spot is not None:
+                marks.append(Mark(*spot, _MARKS.get(str(quantity), "pressure"), str(name)))
+        return sorted(marks, key=lambda m: m.kind != "demand")
+
+    def _sources(self) -> list[Mark]:
+        names = [self.network.node_names[i] for i in np.flatnonzero(self.network.node_kind != Node.JUNCTION)]
+        return [Mark(*spot, "source", name) for name in names if (spot := self._spot(name)) is not None]
+
+    def _around(self, corners: Floats) -> Box:
+        """Return a 4:3 view around these points, not so close that the neighbourhood is lost."""
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        middle, span = (low + high) / 2, (high - low) * 1.35
+        width = max(float(span[0]), float(span[1]) * 4 / 3, SIZE * 0.16)
+        x, y = (middle - np.array([width, width * 0.75]) / 2).tolist()
+        return Box(x, y, width, width * 0.75)
+
+
+class _Labels:
+    """Names beside their marks, each where it covers nothing yet; one that fits nowhere is left to its title."""
+
+    def __init__(self, box: Box, pixel: float, height: float) -> None:
+        self.box, self.pixel, self.height = box, pixel, height
+        self.placed: list[Label] = []
+        self._taken: list[tuple[float, float, float, float]] = []
+
+    def block(self, x: float, y: float, radius: float) -> None:
+        r = radius * self.pixel
+        self._taken.append((x - r, y - r, x + r, y + r))
+
+    def add(self, x: float, y: float, text: str, *, gap: float = 7, shade: str = "") -> None:
+        h, g = self.height * self.pixel, gap * self.pixel
+        w = len(text) * h * _GLYPH
+        for anchor, left, base in (
+            ("start", x + g, y + h * 0.35),
+            ("end", x - g - w, y + h * 0.35),
+            ("middle", x - w / 2, y - g),
+            ("middle", x - w / 2, y + g + h * 0.75),
+        ):
+            area = (left, base - h * 0.8, left + w, base + h * 0.15)
+            inside = self.box.holds(area[0], area[1]) and self.box.holds(area[2], area[3])
+            if inside and not any(_overlap(area, other) for other in self._taken):
+                at = {"start": left, "end": left + w, "middle": left + w / 2}[anchor]
+                self.placed.append(Label(round(at, 1), round(base, 1), text, anchor, shade))
+                self._taken.append(area)
+                return
+
+
+def _tint(shade: str, weight: float) -> str:
+    """Mix a colour with white: unlike opacity, strokes that overlap at a node do not show."""
+    parts = [int(shade[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(255 - (255 - part) * weight):02x}" for part in parts)
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
