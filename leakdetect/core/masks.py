@@ -124,7 +124,7 @@ def spike(time: Ints, value: Floats, step: float, smallest: float, *, switches: 
     high = before(days.maximum(middle), 1.0, _PAST, _ENOUGH)[days.of]
     threshold = np.maximum(np.maximum(6 * usual, 1.5 * leap), smallest)
     outside = np.maximum(value - high, low - value) > 0.25 * threshold
-    found: Mask = np.asarray((off > threshold) & outside)
+    found = np.asarray((off > threshold) & outside, dtype=bool)
     if switches:
         machine = before(_machine(days, value).astype(float), 0.5, _PAST, _ENOUGH)[days.of]
         found &= machine != 1
@@ -158,7 +158,7 @@ def lone_drift(daily: Floats, up: float, down: float) -> Mask:
     if daily.shape[0] <= _PAST or daily.shape[1] < 5:
         return mask
     past = np.lib.stride_tricks.sliding_window_view(daily[:-1], _PAST, axis=0)  # (D - 12, S, 12)
-    whole = ~np.isnan(past).any(axis=2)
+    whole = np.asarray(~np.isnan(past).any(axis=2))
     enough = whole.sum(axis=1) >= 5
     past = np.where(whole[:, :, None], past, np.nan)[enough]
     away = past - np.nanmedian(past, axis=1, keepdims=True)
