@@ -1,0 +1,135 @@
+"""`leakdetect simulate` and `leakdetect demo`: worlds whose leaks are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leakdetect.cli import app
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from leakdetect.networks import Sensors
+
+_Names = Annotated[str, typer.Option(help="Elements instead of a list, comma between them.", show_default=False)]
+
+
+@app.command(epilog="Example: leakdetect simulate --network town --out world --seed 1 --years 2 --noise 0.03 --trouble")
+def simulate(
+    *,
+    network: Annotated[str, typer.Option(help="An EPANET .inp file, or a sample network: village, town.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    sensors: Annotated[
+        Path | None, typer.Option(help="CSV with the columns quantity,element (pressure, flow, level, demand).")
+    ] = None,
+    pressures: _Names = "",
+    flows: _Names = "",
+    levels: _Names = "",
+    demands: _Names = "",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 1,
+    start: Annotated[str, typer.Option(help="First day, UTC.")] = "2018-01-01",
+    years: Annotated[int, typer.Option(min=1, max=20, help="Calendar years.")] = 2,
+    days: Annotated[int | None, typer.Option(min=1, help="Days instead of years.", show_default=False)] = None,
+    step: Annotated[int, typer.Option(min=1, max=60, help="Minutes between readings.")] = 5,
+    leaks: Annotated[
+        str, typer.Option(help="How many begin in each year: 12,18 (default: by length).", show_default=False)
+    ] = "",
+    leak_size: Annotated[
+        float | None, typer.Option(min=0.05, max=5, help="Factor on 9-22 mm holes.", show_default="by demand")
+    ] = None,
+    roughness: Annotated[float, typer.Option(min=0, max=0.5, help="Error of the drawing's roughness.")] = 0.10,
+    noise: Annotated[float, typer.Option(min=0, help="Of pressure and level readings, m.")] = 0.0,
+    offset: Annotated[float, typer.Option(min=0, help="Of a pressure logger's height, m.")] = 0.0,
+    meter_error: Annotated[float, typer.Option(min=0, max=0.2, help="Of a flow meter, relative.")] = 0.0,
+    missing: Annotated[float, typer.Option(min=0, max=0.9, help="Share of readings lost.")] = 0.0,
+    trouble: Annotated[bool, typer.Option(help="Stuck, drifting, spiking, dead loggers; outages.")] = False,
+    prv_reset: Annotated[float, typer.Option(help="Set one PRV anew by so many m; 0: none.")] = 0.0,
+    shut: Annotated[int, typer.Option(min=0, help="Pipes that are shut and nobody knows.")] = 0,
+    all_repairs: Annotated[bool, typer.Option(help="Repair lists of all years, not the first only.")] = False,
+) -> None:
+    """Make a labelled scenario in the BattLeDIM layout: readings, repairs, and the truth."""
+    from leakdetect.errors import InputError
+    from leakdetect.scenarios import Scenario, SensorError, Trouble
+    from leakdetect.scenarios import simulate as make
+    from leakdetect.scenarios.scenario import whole_years
+
+    first = _day(start)
+    path, measured = _network(
+        network, sensors, {"pressures": pressures, "flows": flows, "levels": levels, "demands": demands}
+    )
+    if 60 % step:
+        raise InputError(f"--step {step}: use a divisor of an hour")
+    scenario = Scenario(
+        seed=seed,
+        start=first,
+        days=whole_years(first, years) if days is None else days,
+        step=step * 60,
+        leaks_per_year=_counts(leaks) if leaks else None,
+        leak_size=leak_size,
+        roughness=roughness,
+        error=SensorError(noise=noise, offset=offset, meter=meter_error, meter_noise=meter_error / 2, missing=missing),
+        trouble=Trouble.usual() if trouble else Trouble(),
+        prv_reset=prv_reset,
+        shut=shut,
+        all_repairs=all_repairs,
+    )
+    with _bar("simulating") as progress:
+        world = make(path, out, scenario, sensors=measured, progress=progress)
+    for what, times in world.warnings.items():
+        typer.echo(f"EPANET: {what} at {times} of {scenario.steps} steps", err=True)
+    typer.echo(
+        f"{out}: {scenario.days} days, {len(world.sensors)} sensors, {len(world.leaks)} leaks, "
+        f"{len(world.nuisances)} nuisances"
+    )
+
+
+def _network(network: str, listed: Path | None, given: dict[str, str]) -> tuple[Path, Sensors | None]:
+    """Return the model file and its sensors: given, listed, those of the sample, or None to spread them."""
+    from leakdetect import networks
+
+    known = [entry.id for entry in networks.catalogue()]
+    path = networks.path(network) if network in known else Path(network)
+    names = {key: tuple(n.strip() for n in text.split(",") if n.strip()) for key, text in given.items()}
+    if any(names.values()):
+        return path, networks.Sensors(**names)
+    if listed is not None:
+        return path, networks.read_sensors(listed)
+    return path, networks.sensors(network) if network in known else None
+
+
+def _day(text: str) -> np.datetime64:
+    import numpy as np
+
+    from leakdetect.errors import InputError
+
+    try:
+        day: np.datetime64 = np.datetime64(text, "D").astype("datetime64[s]")
+    except ValueError:
+        raise InputError(f"--start {text}: write a day as 2018-01-01") from None
+    return day
+
+
+def _counts(text: str) -> list[int]:
+    from leakdetect.errors import InputError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise InputError(f"--leaks {text}: write how many begin in each year, as 12,18")
+    return [int(part) for part in parts]
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on stderr, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
