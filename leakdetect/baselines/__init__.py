@@ -1,0 +1,1 @@
+"""Simple, published detectors to measure against: a better one must beat them on the same readings."""

@@ -1,0 +1,222 @@
+"""The contract of every registered detector: causal, one recursion, a model and a state that files can hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from leakdetect import schema
+from leakdetect.detector import Detector, State
+from leakdetect.detectors import DETECTORS, detector_class
+from leakdetect.errors import InputError
+from leakdetect.events import Event
+from leakdetect.network import Link, Network, Node
+
+DAYS, FIT, LEAK = 150, 60, 100
+HOUR = np.timedelta64(1, "h")
+
+
+def town() -> Network:
+    """Return R -p1- a -p2- b -p3- c -p4- d."""
+    n = 4
+    return Network(
+        name="town",
+        node_names=("R", "a", "b", "c", "d"),
+        node_kind=np.array([Node.RESERVOIR, *[Node.JUNCTION] * n], dtype=np.int64),
+        elevation=np.zeros(n + 1),
+        xy=np.c_[np.arange(n + 1.0), np.zeros(n + 1)],
+        base_demand=np.ones((n + 1, 1)) * 1e-3,
+        categories=("",),
+        patterns=np.ones((1, 1)),
+        pattern_step=3600.0,
+        link_names=("p1", "p2", "p3", "p4"),
+        link_kind=np.full(n, Link.PIPE, dtype=np.int64),
+        start=np.arange(n),
+        end=np.arange(1, n + 1),
+        length=np.full(n, 500.0),
+        diameter=np.full(n, 0.1),
+        roughness=np.full(n, 130.0),
+        minor_loss=np.zeros(n),
+        open=np.ones(n, dtype=bool),
+        check_valve=np.zeros(n, dtype=bool),
+        setting=np.full(n, np.nan),
+        tank_area=np.full(n + 1, np.nan),
+    )
+
+
+def readings(leak_m3h: float = 14.0, seed: int = 1) -> xr.Dataset:
+    """Return hourly readings: heads that fall with the square of the flow, and from day 100 a leak at c."""
+    random = np.random.default_rng(seed)
+    steps = DAYS * 24
+    time = np.datetime64("2020-01-01", "ns") + np.arange(steps) * HOUR
+    hour = np.arange(steps) % 24
+    demand = (20 - 12 * np.cos(2 * np.pi * (hour - 3) / 24)) * (1 + 0.03 * random.standard_normal(steps)) / 3600
+    leak = np.where(np.arange(steps) >= LEAK * 24 + 9, leak_m3h, 0.0) / 3600
+    share = np.array([1.0, 0.75, 0.5, 0.25])  # of the demand that each pipe carries
+    flow = demand[:, None] * share + leak[:, None] * np.array([1, 1, 1, 0])
+    heads = 60 - np.cumsum(4e4 * flow**2, axis=1)
+    heads += 0.02 * random.standard_normal(heads.shape)
+    inflow = flow[:, 0] * (1 + 0.005 * random.standard_normal(steps))
+    data = schema.new_readings(
+        time,
+        ["A", "B", "C", "D", "Q"],
+        np.c_[heads, inflow],
+        quantity=["pressure"] * 4 + ["flow"],
+        element=["a", "b", "c", "d", "p1"],
+        dma=[""] * 5,
+        unit=["m"] * 4 + ["m3/h"],
+        step=[3600.0] * 5,
+    )
+    values = data["reading"].values
+    gone = random.random(values.shape) < 0.01
+    values[gone] = np.nan
+    values[130 * 24 : 132 * 24] = np.nan  # two days without a word
+    return with_flags(data)
+
+
+def with_flags(data: xr.Dataset) -> xr.Dataset:
+    usable = np.isfinite(data["reading"].values)
+    flag = np.where(usable, 0, int(schema.Flag.MISSING)).astype("uint8")
+    return data.assign(flag=(("time", "sensor"), flag), usable=(("time", "sensor"), usable))
+
+
+def build(name: str) -> Detector:
+    detector: Detector = detector_class(name)(town())  # type: ignore[call-arg]
+    return detector
+
+
+def part(data: xr.Dataset, first: int, until: int | None = None) -> xr.Dataset:
+    return data.isel(time=slice(first, until))
+
+
+def plain(events: list[Event], until: np.datetime64 | None = None) -> list[dict[str, object]]:
+    """Return what is said of the events, leaving out, for a cut, what later readings may add."""
+    rows = [e.to_dict() for e in events if until is None or e.raised_at <= until]
+    if until is not None:
+        for row in rows:
+            for key in ("status", "end", "data_until", "latest"):
+                row.pop(key)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def data() -> xr.Dataset:
+    return readings()
+
+
+@pytest.fixture(scope="module", params=list(DETECTORS))
+def fitted(request: pytest.FixtureRequest, data: xr.Dataset) -> tuple[Detector, xr.Dataset]:
+    detector = build(request.param)
+    return detector, detector.fit(part(data, 0, FIT * 24))
+
+
+Fitted = tuple[Detector, xr.Dataset]
+
+
+def test_it_finds_the_leak_and_grows_the_dataset(fitted: Fitted, data: xr.Dataset) -> None:
+    detector, model = fitted
+    later = part(data, FIT * 24)
+    _, events, out = detector.update(model, detector.begin(model), later)
+    begun = data.time.values[LEAK * 24 + 9]
+    true = [e for e in events if e.raised_at >= begun]
+    assert true
+    assert true[0].raised_at < begun + 4 * 24 * HOUR
+    assert len(events) - len(true) <= 1
+    assert 10 < true[0].flow_m3h < 18
+    assert true[0].start_low <= begun <= true[0].start_high
+    assert sum(c.probability for c in true[0].candidates) == pytest.approx(1)
+    assert len({e.id for e in events}) == len(events)
+    schema.check(out)
+    assert {"expected", "expected_sd", "residual", "score"} <= set(out.data_vars)
+    xr.testing.assert_identical(out[["reading", "flag", "usable"]], later)
+
+
+@pytest.mark.parametrize("size", [1, 7, 24, 501])
+def test_chunks_say_what_the_whole_says(fitted: Fitted, data: xr.Dataset, size: int) -> None:
+    detector, model = fitted
+    later = part(data, (LEAK - 4) * 24, (LEAK + 11) * 24)
+    state, events, out = detector.update(model, detector.begin(model), later)
+    assert events
+    now, parts = detector.begin(model), []
+    for first in range(0, later.sizes["time"], size):
+        now, chunked, grown = detector.update(model, now, part(later, first, first + size))
+        parts.append(grown)
+    assert plain(chunked) == plain(events)
+    xr.testing.assert_identical(xr.concat(parts, "time", data_vars="minimal"), out)
+    assert kept(now) == kept(state)
+
+
+def test_a_cut_says_what_the_whole_said_until_then(fitted: Fitted, data: xr.Dataset) -> None:
+    detector, model = fitted
+    later = part(data, FIT * 24)
+    _, events, out = detector.update(model, detector.begin(model), later)
+    raised = [int(np.searchsorted(later.time.values, e.raised_at)) for e in events]
+    for until in {500, *raised, *(r - 1 for r in raised)}:
+        _, before, cut = detector.update(model, detector.begin(model), part(later, 0, until + 1))
+        assert plain(before, later.time.values[until]) == plain(events, later.time.values[until])
+        assert all(e.raised_at <= later.time.values[until] for e in before)
+        xr.testing.assert_identical(cut, part(out, 0, until + 1))
+
+
+def test_what_comes_later_changes_nothing_before(fitted: Fitted, data: xr.Dataset) -> None:
+    detector, model = fitted
+    later = part(data, FIT * 24)
+    until = (LEAK + 10 - FIT) * 24
+    other = later.copy(deep=True)
+    other["reading"].values[until:] *= 0.7
+    _, events, out = detector.update(model, detector.begin(model), later)
+    _, changed, out_changed = detector.update(model, detector.begin(model), other)
+    edge = later.time.values[until - 1]
+    assert plain(changed, edge) == plain(events, edge)
+    xr.testing.assert_identical(part(out_changed, 0, until), part(out, 0, until))
+
+
+def test_the_model_survives_netcdf_and_the_state_being_kept(fitted: Fitted, data: xr.Dataset, tmp_path: Path) -> None:
+    detector, model = fitted
+    model.to_netcdf(tmp_path / "model.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "model.nc", engine="h5netcdf") as opened:
+        loaded = opened.load()
+    first, rest = part(data, FIT * 24, LEAK * 24 + 40), part(data, LEAK * 24 + 40)
+    state, _, _ = detector.update(model, detector.begin(model), first)
+    _, events, _ = detector.update(model, state, rest)
+    again = type(detector)(town())  # type: ignore[call-arg]
+    state, _, _ = again.update(loaded, again.begin(loaded), first)
+    arrays: dict[str, Any] = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+    np.savez(tmp_path / "state.npz", **arrays)
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as file:
+        state = {**json.loads(kept(state)[0]), **file}
+    _, loaded_events, _ = again.update(loaded, state, rest)
+    assert plain(loaded_events) == plain(events)
+
+
+def kept(state: State) -> tuple[str, dict[str, bytes]]:
+    """Return a state as JSON and arrays, which is all that it may hold."""
+    arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+    text = json.dumps({key: value for key, value in state.items() if key not in arrays})
+    return text, {key: value.tobytes() for key, value in arrays.items()}
+
+
+def test_update_leaves_the_old_state_alone(fitted: Fitted, data: xr.Dataset) -> None:
+    detector, model = fitted
+    state, _, _ = detector.update(model, detector.begin(model), part(data, FIT * 24, FIT * 24 + 100))
+    before = repr(state)
+    detector.update(model, state, part(data, FIT * 24 + 100, LEAK * 24 + 200))
+    assert repr(state) == before
+
+
+def test_silence_raises_nothing(fitted: Fitted, data: xr.Dataset) -> None:
+    detector, model = fitted
+    silent = part(data, FIT * 24, FIT * 24 + 240).copy(deep=True)
+    silent["reading"].values[:] = np.nan
+    _, events, _ = detector.update(model, detector.begin(model), with_flags(silent))
+    assert events == []
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(InputError, match="no detector 'oracle': use one of night"):
+        detector_class("oracle")
