@@ -1,8 +1,13 @@
-"""Every detector by name; a class is imported when it is asked for."""
+"""Every detector by name; a class is imported when it is asked for.
+
+A detector's constructor takes by keyword what it needs of: `network`, `timezone`, `settings`, `repairs`, `zones`.
+"""
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
+from typing import Any
 
 from leakdetect.detector import Detector
 from leakdetect.errors import InputError
@@ -23,3 +28,17 @@ def detector_class(name: str) -> type[Detector]:
     module, _, wanted = place.partition(":")
     found: type[Detector] = getattr(import_module(module), wanted)
     return found
+
+
+def build(name: str, **known: Any) -> Detector:
+    """Return a detector, given what its constructor asks for.
+
+    Parameters
+    ----------
+    name : str
+        One of `DETECTORS`.
+    **known
+        All that is known of the site (see above); what the detector does not ask for is left out.
+    """
+    wanted = detector_class(name)
+    return wanted(**{key: value for key, value in known.items() if key in inspect.signature(wanted).parameters})

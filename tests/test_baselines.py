@@ -146,8 +146,8 @@ def test_a_leak_in_the_window_does_not_hide_itself() -> None:
 def test_fewer_false_alarms_wanted_means_higher_bounds() -> None:
     data = readings(pressures(60), "pressure")
     strict, loose = (Detection(false_alarms_per_year=n) for n in (0.5, 20.0))
-    assert Hotelling(detection=strict).fit(data).attrs["level"] > Hotelling(detection=loose).fit(data).attrs["level"]
-    pair = [PairwiseRegression(detection=d).fit(data).attrs["threshold"] for d in (strict, loose)]
+    assert Hotelling(settings=strict).fit(data).attrs["level"] > Hotelling(settings=loose).fit(data).attrs["level"]
+    pair = [PairwiseRegression(settings=d).fit(data).attrs["threshold"] for d in (strict, loose)]
     assert pair[0] > pair[1]
 
 
@@ -191,7 +191,7 @@ def test_an_alarm_is_placed_beside_the_meter() -> None:
     later = np.tile(nights(*[20.0] * 2)["reading"].values, (1, 3))
     values[:, 2] *= -0.1
     later[:, 2] *= -0.1
-    detector = MinimumNightFlow(net())
+    detector = MinimumNightFlow(network=net())
     model = detector.fit(readings(values, "flow", ["p1", "p2", "p3"]))
     _, [event], _ = detector.update(
         model, detector.begin(model), readings(later, "flow", ["p1", "p2", "p3"]).isel(time=slice(0, 24))

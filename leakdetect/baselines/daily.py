@@ -6,7 +6,6 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -55,18 +54,18 @@ class Daily(ABC):
         Places the alarm at the pipes beside the sensor; without it events name no pipe.
     timezone : str
         Of the site: nights are local.
-    detection : Detection
+    settings : Detection
         How many false alarms are wanted.
     """
 
     name: ClassVar[str]
 
     def __init__(
-        self, network: Network | None = None, *, timezone: str = "UTC", detection: Detection | None = None
+        self, *, network: Network | None = None, timezone: str = "UTC", settings: Detection | None = None
     ) -> None:
         self.network = network
         self.timezone = timezone
-        self.detection = detection or Detection()
+        self.settings = settings or Detection()
 
     # --- what each baseline says for itself ---
 
@@ -117,7 +116,7 @@ class Daily(ABC):
                 "detector": self.name,
                 "timezone": self.timezone,
                 "step": step,
-                "false_alarms_per_year": self.detection.false_alarms_per_year,
+                "false_alarms_per_year": self.settings.false_alarms_per_year,
                 "fitted_until": str(iso(data[TIME].values[-1])),
             },
         )
@@ -145,26 +144,24 @@ class Daily(ABC):
         window, inflow = self._window(model, data), self._inflow(model, data)
         shape = window.values.shape
         expected, sd, score = (np.full(shape, np.nan) for _ in range(3))
-        edges = [0, *(np.flatnonzero(np.diff(window.day)) + 1), len(window.time)]
-        for first, until in pairwise(edges):
-            if first == until:
-                continue
-            if now["day"] != window.day[first]:
-                if now["slot"].size:  # steps were left out and the day's last was among them
-                    self._judge(model, now, window.time[first], window.slots)
-                now["day"] = int(window.day[first])
-            part = slice(first, until)
+        # A verdict waits for a reading: silence alone says nothing and has no time to be raised at.
+        spoken = np.flatnonzero(~np.isnat(window.heard))
+        for part in np.split(spoken, np.flatnonzero(np.diff(window.day[spoken])) + 1) if spoken.size else ():
+            if now["day"] != window.day[part[0]]:
+                if now["slot"].size:
+                    self._judge(model, now, window.heard[part[0]], window.slots)
+                now["day"] = int(window.day[part[0]])
             expected[part], sd[part], feature = self._steps(model, window.values[part], window.slot[part])
             score[part] = now["score"]
             now["rows"] = np.vstack([now["rows"], feature]) if now["slot"].size else feature
             now["slot"] = np.r_[now["slot"], window.slot[part]]
             now["inflow"] = np.r_[now["inflow"], inflow[part]]
-            if window.last[until - 1]:
-                self._judge(model, now, window.time[until - 1], window.slots)
-                score[until - 1] = now["score"]
+            if window.last[part[-1]]:
+                self._judge(model, now, window.heard[part[-1]], window.slots)
+                score[part[-1]] = now["score"]
         events = [Event.from_dict(plain) for plain in now["events"]]
-        if len(window.time):
-            events = [_until(event, window.time[-1]) for event in events]
+        if spoken.size:
+            events = [_until(event, window.heard[spoken[-1]]) for event in events]
             now["events"] = [event.to_dict() for event in events]
         now.update(_flat(now.pop("test")))
         made = {"expected": expected, "expected_sd": sd, "residual": window.values - expected, "score": score}

@@ -30,6 +30,8 @@ class Window:
         SI; NaN where not usable.
     day, slot : ndarray of int, shape (T,)
         The local day that each step belongs to, and its place in it.
+    heard : ndarray of datetime64[ns], shape (T,)
+        The last reading of each step; NaT where every sensor is silent.
     last : ndarray of bool, shape (T,)
         Whether the step is the last of its day.
     slots : int
@@ -40,6 +42,7 @@ class Window:
     values: Floats
     day: Ints
     slot: Ints
+    heard: NDArray[np.datetime64]
     last: NDArray[np.bool_]
     slots: int
 
@@ -58,7 +61,22 @@ def read_window(data: xr.Dataset, sensors: list[str], step: int, timezone: str) 
     seconds = _local(time, timezone)
     following = _local((time + np.timedelta64(step, "s")).astype("datetime64[ns]"), timezone)
     day = seconds // _DAY
-    return Window(time, values, day, (seconds - day * _DAY) // step, following // _DAY != day, -(-_DAY // step))
+    return Window(
+        time=time,
+        values=values,
+        day=day,
+        slot=(seconds - day * _DAY) // step,
+        heard=_heard(data, time),
+        last=following // _DAY != day,
+        slots=-(-_DAY // step),
+    )
+
+
+def _heard(data: xr.Dataset, time: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    if "last_reading" in data.coords:  # steps are means: the last reading in them came later than their label
+        return data["last_reading"].values.astype("datetime64[ns]")
+    silent = np.isnan(data["reading"].transpose(TIME, SENSOR).values).all(axis=1)
+    return np.where(silent, np.datetime64("NaT", "ns"), time)
 
 
 def _local(time: NDArray[np.datetime64], timezone: str) -> Ints:

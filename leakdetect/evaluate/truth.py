@@ -23,6 +23,7 @@ from leakdetect.network import Floats, Network
 Times = NDArray[np.datetime64]
 
 COLUMNS = ("pipe", "start", "end", "diameter_m", "kind", "peak")
+_DRY = 2  # steps that a new leak may take to its first drop: without any it has no column
 _YEAR = re.compile(r"(\d{4})_Leakages\.csv(\.gz)?")
 _HOUR = np.timedelta64(1, "h") / np.timedelta64(1, "ns")
 
@@ -198,7 +199,7 @@ def _with_flow(path: Path, leak: Leak, flows: pd.DataFrame) -> Leak:
     if leak.pipe in flows:
         flow = flows[leak.pipe].to_numpy(dtype="float64")
         runs &= ~np.isnan(flow)
-    elif runs.any():
+    elif runs.sum() > _DRY:
         raise InputError(f"{path}: the leak on '{leak.pipe}' has no column in *_Leakages.csv.gz beside it")
     else:
         flow = np.zeros(len(time))
