@@ -139,18 +139,29 @@ def regression(design: ArrayLike, values: ArrayLike, *, cut: float = 4.685, roun
     return beta, spread
 
 
-def median_of_three(values: ArrayLike) -> Floats:
-    """Return, at each place, the median of the value and the two before it along axis 0, without NaN.
+def without_spikes(values: ArrayLike, jump: ArrayLike) -> Floats:
+    """Return a series without lone outlying values; a step stays.
 
-    A single outlying value leaves no trace; a step comes through at its full height, one place late.
+    A value that stands out from both its neighbours on the same side by more than `jump` becomes NaN. Of the newest
+    value nobody knows yet whether it is a spike or the first after a step: it is cut to within `jump` of the median of
+    the three before it.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+    jump : array_like, shape (n,) or scalar
+        Difference between neighbours that is out of the ordinary.
     """
-    x = np.asarray(values, dtype=float)
-    last = np.stack([_delayed(x, 2), _delayed(x, 1), x])
-    return location(last, axis=0)
-
-
-def _delayed(x: Floats, by: int) -> Floats:
-    out = np.full(x.shape, np.nan)
-    if len(x) > by:
-        out[by:] = x[:-by]
-    return out
+    x = np.array(values, dtype=float)
+    limit = np.broadcast_to(np.asarray(jump, dtype=float), x.shape)
+    if len(x) < 3:
+        return x
+    left, middle, right = x[:-2], x[1:-1], x[2:]
+    with np.errstate(invalid="ignore"):
+        above = np.minimum(middle - left, middle - right) > limit[1:-1]
+        below = np.minimum(left - middle, right - middle) > limit[1:-1]
+    before = float(location(x[-4:-1]))
+    x[1:-1][above | below] = np.nan
+    if np.isfinite(before) and np.isfinite(x[-1]):
+        x[-1] = np.clip(x[-1], before - limit[-1], before + limit[-1])
+    return x

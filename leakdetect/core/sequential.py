@@ -128,7 +128,7 @@ class Glr:
         self.shapes = np.asarray(shapes, dtype=float)
         self.before = before
 
-    def test(self, window: ArrayLike, shapes: ArrayLike | None = None) -> Change:
+    def test(self, window: ArrayLike, shapes: ArrayLike | None = None, spread: ArrayLike | None = None) -> Change:
         """Test the window.
 
         Parameters
@@ -137,6 +137,8 @@ class Glr:
             Newest last; NaN where there is no value.
         shapes : array_like, shape (S, W), optional
             Other shapes than the ones given at the start.
+        spread : array_like, shape (W,), optional
+            How much livelier than usual the noise was at each value: whitened values are divided by it.
         """
         x = np.asarray(window, dtype=float)
         s = self.shapes if shapes is None else np.asarray(shapes, dtype=float)
@@ -145,6 +147,8 @@ class Glr:
         if use.sum() < 2:
             return Change(none, none.copy(), none.copy())
         white = self._white(use, np.vstack([np.ones(use.sum()), x[use], s[:, use]]).T)
+        if spread is not None:
+            white = white / np.asarray(spread, dtype=float)[use][:, None]
         level = white[:, 0] / np.linalg.norm(white[:, 0])
         white = white[:, 1:] - np.outer(level, level @ white[:, 1:])  # the level before the change drops out
         value, shape = white[:, 0], white[:, 1:]

@@ -1,0 +1,78 @@
+"""What is known to have changed a district's level: leaks, and shifts that are no leak.
+
+The test looks for what the level shows *beyond* these. A leak that was raised is held at its flow, so that it is
+neither found twice nor learnt as season; a fall of the level ends the leak that it fits.
+An entry is a plain dict (it lives in the detector's state), with times in leak-days.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+
+from leakdetect.stages.inflow.calendar import Floats, Ints
+
+
+class Entry(TypedDict):
+    """A known change of the level."""
+
+    event: str  # id of the event, '' for a shift that is no leak
+    onset: float  # leak-day, with its fraction
+    full: float  # leak-day from which it has its whole height: the onset for an abrupt one
+    end: float  # leak-day, infinite while it lasts
+    flow: float  # m3/s, negative for a shift downwards
+    made: int  # leak-day on which it was written down
+    first: float  # flow then
+
+
+def shape(entry: Entry, days: Ints) -> Floats:
+    """Return how much of its height an entry has on each leak-day, 0 to 1."""
+    if entry["full"] > entry["onset"]:
+        grown = np.clip((days + 0.5 - entry["onset"]) / (entry["full"] - entry["onset"]), 0.0, 1.0)
+    else:
+        grown = np.clip(days + 1.0 - entry["onset"], 0.0, 1.0)
+    return np.asarray(grown * np.clip(entry["end"] - days, 0.0, 1.0))
+
+
+def total(entries: list[Entry], days: Ints, *, leaks: bool = True, shifts: bool = True) -> Floats:
+    """Return the flow of all entries on each leak-day [m3/s]."""
+    flow = np.zeros(len(days))
+    for entry in entries:
+        if leaks if entry["event"] else shifts:
+            flow += entry["flow"] * shape(entry, days)
+    return flow
+
+
+def running(entries: list[Entry]) -> list[Entry]:
+    """Return the leaks that have not ended, oldest first."""
+    return [e for e in entries if e["event"] and np.isinf(e["end"])]
+
+
+def flows(entries: list[Entry]) -> dict[str, float]:
+    """Return the flow of each leak, its growth included, by event id [m3/s]."""
+    flow: dict[str, float] = {}
+    for entry in entries:
+        if entry["event"]:
+            flow[entry["event"]] = flow.get(entry["event"], 0.0) + entry["flow"]
+    return flow
+
+
+def fitting(entries: list[Entry], drop: float, before: float) -> str | None:
+    """Return the id of the running leak that a fall of the level by `drop` fits best, or None.
+
+    One whose flow is more than twice the fall has not ended. Compared on a logarithmic scale: half is as far as double.
+    """
+    flow = flows([e for e in running(entries) if e["onset"] < before])
+    able = [event for event, q in flow.items() if 0.5 * q <= drop]
+    return min(able, key=lambda event: abs(np.log(drop / max(flow[event], 1e-12)))) if able else None
+
+
+def settled(entries: list[Entry], oldest: int) -> list[Entry]:
+    """Return the entries that still make a difference to days from `oldest` on.
+
+    A leak that ended before adds nothing; a shift that was complete before is part of the level.
+    """
+    return [
+        e for e in entries if not (e["end"] < oldest or (not e["event"] and max(e["onset"], e["full"]) + 1 < oldest))
+    ]
