@@ -99,7 +99,7 @@ def ignored(name: str, block: ReadingsBlock) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in block.ignore)
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
     """Open a file, unpacked if it is gzip, whatever it is called."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
@@ -123,7 +123,7 @@ _BROKEN = (UnicodeError, gzip.BadGzipFile, EOFError, csv.Error, zipfile.BadZipFi
 def _csv_header(path: Path, block: ReadingsBlock) -> tuple[list[str], int]:
     """Return the names and the header's row, counted from 0: the first that is not blank."""
     try:
-        with _open(path) as raw, io.TextIOWrapper(raw, encoding=_encoding(block), newline="") as lines:
+        with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding=_encoding(block), newline="") as lines:
             for row, names in enumerate(csv.reader(lines, delimiter=block.delimiter, skipinitialspace=True)):
                 if any(name.strip() for name in names):
                     return [name.strip() for name in names], row
@@ -142,7 +142,7 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
     names = [name or f"\0{i}" for i, name in enumerate(names)]
     row = header + 2
     try:
-        with warnings.catch_warnings(), _open(path) as raw:
+        with warnings.catch_warnings(), open_bytes(path) as raw:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frames = pd.read_csv(
                 raw,

@@ -224,7 +224,8 @@ class _Loader:
         if row is not None:
             raise ReadingsError(
                 f"{path}: time goes backwards from {local[row - 1].astype('datetime64[s]')} to "
-                f"{local[row].astype('datetime64[s]')}: sort the file by time"
+                f"{local[row].astype('datetime64[s]')}: sort the file by time, or set timezone if it is a "
+                f"clock change"
             )
         inside = np.ones(when.size, dtype=bool)
         if self.since is not None:
