@@ -133,7 +133,8 @@ def test_it_finds_the_leak_and_grows_the_dataset(fitted: Fitted, data: xr.Datase
     assert len(events) - len(true) <= 1
     assert 10 < true[0].flow_m3h < 18
     assert true[0].start_low <= begun <= true[0].start_high
-    assert sum(c.probability for c in true[0].candidates) == pytest.approx(1)
+    # A detector that sees districts only names a zone and no pipe.
+    assert not true[0].candidates or sum(c.probability for c in true[0].candidates) == pytest.approx(1)
     assert len({e.id for e in events}) == len(events)
     schema.check(out)
     assert {"expected", "expected_sd", "residual", "score"} <= set(out.data_vars)
