@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -79,17 +79,12 @@ def drawn_links(network: Network) -> NDArray[np.bool_]:
     return both
 
 
-def place(network: Network, element: str) -> Floats | None:
-    """Return where a node, or the centre of a link, is drawn, shape (2,); None if nowhere."""
-    node = drawn(network)
-    if network.has_node(element):
-        i = network.node(element)
-        return network.xy[i] if node[i] else None
-    if network.has_link(element):
-        j = network.link(element)
-        a, b = network.start[j], network.end[j]
-        return (network.xy[a] + network.xy[b]) / 2 if node[a] and node[b] else None
-    return None
+def link_place(network: Network, name: str) -> Floats | None:
+    """Return where the centre of a link is drawn, shape (2,); None if nowhere."""
+    if not network.has_link(name):
+        return None
+    j = network.link(name)
+    return network.link_xy()[j] if drawn_links(network)[j] else None
 
 
 def map(network: Network, events: Sequence[Event], ax: Axes | None = None) -> Axes:
@@ -120,7 +115,7 @@ def map(network: Network, events: Sequence[Event], ax: Axes | None = None) -> Ax
                 [segments[j] for j, _ in links], colors=[to_rgba(shade, w) for _, w in links], linewidths=3, zorder=2
             )
         )
-        spot = place(network, event.candidates[0].link) if event.candidates else None
+        spot = link_place(network, event.candidates[0].link) if event.candidates else None
         if spot is not None:
             style = {"boxstyle": "circle,pad=0.25", "facecolor": shade, "edgecolor": "white"}
             ax.annotate(
@@ -189,7 +184,9 @@ def series(
         ax.plot(frame.index, frame["expected"], color=MUTED, linewidth=0.9, label=words.expected, zorder=2)
     ax.plot(frame.index, frame["reading"], color=INK, linewidth=0.9, label=words.measured, zorder=3)
     _finish(ax, event, timezone, words, shade)
-    ax.set_ylabel(_unit(data, sensor) + (f", {words.daily}" if daily else ""))
+    ax.set_ylabel(_unit(data, sensor))
+    if daily:
+        ax.set_title(words.daily, loc="right", size=7, color=MUTED, pad=2)
     if alone:
         ax.legend(loc="upper left", fontsize=7, framealpha=0.8)
     return ax
@@ -207,7 +204,7 @@ def residual(
 ) -> Axes:
     """Draw a sensor's residual over the band in which it should lie; parameters as `series`."""
     alone, ax = ax is None, ax if ax is not None else _axes(6.4, 1.8)
-    frame, daily = _frame(data, sensor, event, timezone)
+    frame, _ = _frame(data, sensor, event, timezone)
     if "residual" in frame:
         if "expected_sd" in frame:
             ax.fill_between(
@@ -216,7 +213,7 @@ def residual(
         ax.plot(frame.index, frame["residual"], color=shade, linewidth=0.9, label=words.residual, zorder=3)
     ax.axhline(0.0, color=MUTED, linewidth=0.7, zorder=2)
     _finish(ax, event, timezone, words, shade)
-    ax.set_ylabel(_unit(data, sensor) + (f", {words.daily}" if daily else ""))
+    ax.set_ylabel(_unit(data, sensor))
     if alone:
         ax.legend(loc="upper left", fontsize=7, framealpha=0.8)
     return ax
@@ -231,20 +228,23 @@ def inflow(
     timezone: str = "UTC",
     words: Words = ENGLISH,
 ) -> Axes:
-    """Draw a flow over all of `data` with the time of each event as a bar in its colour; parameters as `series`."""
+    """Draw a flow over all of `data` and each event's time as a bar above; parameters as `series`."""
     ax = series(data, sensor, None, ax if ax is not None else _axes(7.2, 3.0), timezone=timezone, words=words)
     last = data[TIME].values[-1] if data.sizes[TIME] else None
+    across = ax.get_xaxis_transform()
+    lanes: list[float] = []  # where each row of bars is taken up to
     for number, event in enumerate(events):
         end = event.end if event.end is not None else last
         if end is None or end < event.start:
             continue
         left, right = _day_numbers([event.start, end], timezone)
-        ax.axvspan(left, right, color=colour(number), alpha=0.16, linewidth=0, zorder=0)
-        ax.axvline(left, color=colour(number), linewidth=1.4, zorder=2)
-        ax.annotate(
-            str(number + 1), (left, 1.0), xycoords=("data", "axes fraction"), xytext=(3, -3),
-            textcoords="offset points", va="top", color=colour(number), weight="bold", fontsize=8,
-        )  # fmt: skip
+        lane = next((i for i, until in enumerate(lanes) if until <= left), len(lanes))
+        lanes[lane : lane + 1] = [right]
+        height, shade = 1.05 + 0.08 * lane, colour(number)
+        ax.axvline(left, color=shade, linewidth=1, zorder=2)
+        ax.plot([left, right], [height, height], transform=across, color=shade, linewidth=5, clip_on=False)
+        name: dict[str, Any] = {"color": shade, "weight": "bold", "fontsize": 8, "ha": "right", "va": "center"}
+        ax.annotate(str(number + 1), (left, height), (-4, 0), across, "offset points", annotation_clip=False, **name)
     return ax
 
 
@@ -310,7 +310,7 @@ def _finish(ax: Axes, event: Event | None, timezone: str, words: Words, shade: s
 
     if event is not None:
         low, high, raised = _day_numbers([event.start_low, event.start_high, event.raised_at], timezone)
-        ax.axvspan(low, high, color=shade, alpha=0.22, linewidth=0, label=words.onset, zorder=0)
+        ax.axvspan(low, high, color=shade, alpha=0.25, linewidth=0, label=words.onset, zorder=1.5)
         ax.axvline(raised, color=shade, linewidth=1.2, linestyle=(0, (4, 2)), label=words.raised, zorder=2)
 
     def tell(value: float, _: int | None = None) -> str:

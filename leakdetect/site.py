@@ -100,6 +100,7 @@ class Site(_Model):
     name: str
     timezone: str = "UTC"
     network: str | None = None
+    crs: Annotated[str, Field(pattern=r"^EPSG:\d{4,6}$")] | None = None  # of the network's drawing, for GIS exports
     repairs: str | None = None
     step_minutes: Annotated[int, Field(ge=5, le=360)] = 60
     inhabitants: int | None = None

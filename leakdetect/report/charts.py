@@ -23,7 +23,7 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-s
 
 def sensor(data: xr.Dataset, name: str, event: Event, lang: Language, *, timezone: str, shade: str) -> str:
     """Return a chart of measured and expected over the residual, around an event, as a data URI."""
-    figure = _figure(4.3, 2.9)
+    figure = _figure(4.3, 2.7)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     plot.series(data, name, event, above, timezone=timezone, words=lang.plot, shade=shade)
     plot.residual(data, name, event, below, timezone=timezone, words=lang.plot, shade=shade)

@@ -16,18 +16,21 @@ Feature = dict[str, Any]
 Line = list[list[float]]
 
 
-def collection(network: Network | None, events: Iterable[Event]) -> dict[str, Any]:
+def collection(network: Network | None, events: Iterable[Event], crs: str | None = None) -> dict[str, Any]:
     """Return a FeatureCollection with the newest estimate of each event.
 
     For each event one feature of ``layer`` 'zone' (MultiLineString) with all that is known of the event, and one of
     ``layer`` 'candidate' (LineString) for each pipe, with ``rank`` from 1, ``probability`` and ``length_m``.
-    Coordinates are those of the network's drawing: give the layer the coordinate system of the model. A pipe that
-    is not drawn, or an event without a network, has no geometry (null).
+    Coordinates are those of the network's drawing. A pipe that is not drawn, or an event without a network, has no
+    geometry (null).
 
     Parameters
     ----------
     network : Network or None
     events : iterable of Event
+    crs : str, optional
+        Coordinate system of the drawing, such as 'EPSG:2154'. Named in the way of GeoJSON 2008, which GIS still read;
+        without it they take coordinates for degrees (RFC 7946) unless told.
     """
     lines = Lines(network)
     features: list[Feature] = []
@@ -46,12 +49,16 @@ def collection(network: Network | None, events: Iterable[Event]) -> dict[str, An
                 "length_m": lines.length(candidate.link),
             }
             features.append(_feature("candidate", geometry, values))
-    return {"type": "FeatureCollection", "features": features}
+    named: dict[str, Any] = {}
+    if crs is not None:
+        authority, code = crs.split(":")
+        named["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:{authority}::{code}"}}
+    return {"type": "FeatureCollection", **named, "features": features}
 
 
-def dumps(network: Network | None, events: Iterable[Event]) -> str:
+def dumps(network: Network | None, events: Iterable[Event], crs: str | None = None) -> str:
     """Return `collection` as text."""
-    return json.dumps(collection(network, events), ensure_ascii=False, allow_nan=False)
+    return json.dumps(collection(network, events, crs), ensure_ascii=False, allow_nan=False)
 
 
 def properties(original: Event) -> dict[str, Any]:

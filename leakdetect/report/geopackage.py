@@ -1,7 +1,7 @@
 """Events as a GeoPackage (OGC 12-128r15): layers `zones` and `candidates`, for QGIS and other GIS.
 
-The file is an SQLite database with two feature tables. Coordinates are those of the network's drawing, whose
-coordinate system a model file does not tell: the layers are 'undefined Cartesian' (-1); set theirs in the GIS.
+The file is an SQLite database with two feature tables. Coordinates are those of the network's drawing; where the
+site does not name their coordinate system, the layers are 'undefined Cartesian' (-1): set theirs in the GIS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from leakdetect.report.facts import current
 from leakdetect.report.files import replacing
 from leakdetect.report.geojson import Line, Lines, properties
 
-_SRS = -1  # undefined Cartesian
+_UNDEFINED = -1  # Cartesian
 _APPLICATION, _VERSION = 0x47504B47, 10300  # 'GPKG', 1.3
 _LINE, _MULTI = 2, 5  # WKB
 
@@ -51,7 +51,7 @@ CREATE TABLE candidates (
 """
 
 
-def write(path: Path, network: Network | None, events: Iterable[Event]) -> Path:
+def write(path: Path, network: Network | None, events: Iterable[Event], crs: str | None = None) -> Path:
     """Write the newest estimate of each event and its ranked pipes; the file is replaced as a whole.
 
     Parameters
@@ -60,6 +60,8 @@ def write(path: Path, network: Network | None, events: Iterable[Event]) -> Path:
     network : Network or None
         Without one the rows have no geometry.
     events : iterable of Event
+    crs : str, optional
+        Coordinate system of the drawing, such as 'EPSG:2154'.
 
     Raises
     ------
@@ -68,6 +70,7 @@ def write(path: Path, network: Network | None, events: Iterable[Event]) -> Path:
     """
     events = list(events)
     lines = Lines(network)
+    srs = int(crs.split(":")[1]) if crs is not None else _UNDEFINED
     with replacing(path) as part, closing(sqlite3.connect(part)) as base, base:
         base.executescript(_SCHEMA)
         base.execute(f"PRAGMA application_id = {_APPLICATION}")
@@ -80,6 +83,9 @@ def write(path: Path, network: Network | None, events: Iterable[Event]) -> Path:
                 ("WGS 84", 4326, "EPSG", 4326, _WGS84, ""),
             ],
         )
+        if srs not in {_UNDEFINED, 4326}:
+            row = (f"EPSG:{srs}", srs, "EPSG", srs, "undefined", "")  # readers look the code up
+            base.execute("INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, ?)", row)
         zones, pipes = [], []
         for original in events:
             event = current(original)
@@ -95,34 +101,36 @@ def write(path: Path, network: Network | None, events: Iterable[Event]) -> Path:
                 }
                 line = lines.of(c.link)
                 pipes.append(([line] if line else [], values))
-        _layer(base, "zones", "MULTILINESTRING", zones)
-        _layer(base, "candidates", "LINESTRING", pipes)
+        _layer(base, "zones", "MULTILINESTRING", zones, srs)
+        _layer(base, "candidates", "LINESTRING", pipes, srs)
     return path
 
 
-def _layer(base: sqlite3.Connection, name: str, kind: str, rows: Sequence[tuple[list[Line], dict[str, Any]]]) -> None:
+def _layer(
+    base: sqlite3.Connection, name: str, kind: str, rows: Sequence[tuple[list[Line], dict[str, Any]]], srs: int
+) -> None:
     points = [point for parts, _ in rows for line in parts for point in line]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     box = (min(xs), min(ys), max(xs), max(ys)) if points else (None, None, None, None)
     base.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, min_x, min_y, max_x, max_y, srs_id) "
         "VALUES (?, 'features', ?, ?, ?, ?, ?, ?)",
-        (name, name, *box, _SRS),
+        (name, name, *box, srs),
     )
-    base.execute("INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, ?, 0, 0)", (name, kind, _SRS))
+    base.execute("INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, ?, 0, 0)", (name, kind, srs))
     for parts, values in rows:
         columns = ", ".join(f'"{column}"' for column in values)
         marks = ", ".join("?" for _ in values)
         base.execute(
             f'INSERT INTO "{name}" (geom, {columns}) VALUES (?, {marks})',  # noqa: S608  (names are our own)
-            (_geometry(parts, kind), *values.values()),
+            (_geometry(parts, kind, srs), *values.values()),
         )
 
 
-def _geometry(parts: list[Line], kind: str) -> bytes | None:
+def _geometry(parts: list[Line], kind: str, srs: int) -> bytes | None:
     """Return lines as a GeoPackage blob: header without envelope, then little-endian WKB."""
     if not parts:
         return None
     lines = [struct.pack("<BII", 1, _LINE, len(p)) + b"".join(struct.pack("<dd", x, y) for x, y in p) for p in parts]
     wkb = lines[0] if kind == "LINESTRING" else struct.pack("<BII", 1, _MULTI, len(lines)) + b"".join(lines)
-    return b"GP" + struct.pack("<BBi", 0, 1, _SRS) + wkb
+    return b"GP" + struct.pack("<BBi", 0, 1, srs) + wkb

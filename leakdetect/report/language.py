@@ -65,11 +65,16 @@ class Language:
 
     def date(self, time: np.datetime64, timezone: str) -> str:
         """Return the day of a UTC time in the site's zone."""
+        if np.isnat(time):
+            return "–"
         local = _local(time, timezone)
-        return f"{local.day}{_HARD}{self.plot.months[local.month - 1]} {local.year}"
+        day = "1er" if self.code == "fr" and local.day == 1 else local.day
+        return f"{day}{_HARD}{self.plot.months[local.month - 1]}{_HARD}{local.year}"
 
     def time(self, time: np.datetime64, timezone: str, after: np.datetime64 | None = None) -> str:
         """Return day and clock time of a UTC time in the site's zone; no day if it is the same as `after`'s."""
+        if np.isnat(time):
+            return "–"
         clock = f"{_local(time, timezone):%H:%M}"
         if after is not None and self.date(after, timezone) == self.date(time, timezone):
             return clock

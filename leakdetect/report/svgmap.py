@@ -13,7 +13,7 @@ import xarray as xr
 
 from leakdetect.events import Event
 from leakdetect.network import Floats, Network, Node
-from leakdetect.plot import colour, drawn, drawn_links, place, zone_weights
+from leakdetect.plot import colour, drawn, drawn_links, zone_weights
 from leakdetect.schema import SENSOR
 
 SIZE = 1000.0
@@ -90,7 +90,7 @@ class Drawing:
     def __init__(self, network: Network, data: xr.Dataset) -> None:
         """Lay out; `exists` is False where the model has no coordinates."""
         self.network = network
-        known = drawn(network)
+        self._known = known = drawn(network)
         self._on_map = drawn_links(network)
         self.exists = bool(self._on_map.any())
         if not self.exists:
@@ -102,6 +102,9 @@ class Drawing:
         width, height = ((high - low) * self._scale).tolist()
         margin = SIZE * 0.03
         self.box = Box(-margin, -margin, width + 2 * margin, max(height, SIZE * 0.1) + 2 * margin)
+        ends = self._place(network.xy)
+        drawn_length = np.linalg.norm((ends[network.end] - ends[network.start])[self._on_map], axis=1)
+        self._street = float(np.median(drawn_length))
         self.sensors = self._sensors(data)
         self.sources = self._sources()
 
@@ -157,12 +160,15 @@ class Drawing:
     def _place(self, xy: Floats) -> Floats:
         return np.stack([(xy[:, 0] - self._low) * self._scale, (self._top - xy[:, 1]) * self._scale], axis=1)
 
-    def _spot(self, element: str) -> tuple[float, float] | None:
-        xy = place(self.network, element)
-        if xy is None:
+    def _spot(self, link: str) -> tuple[float, float] | None:
+        """Return the centre of a link."""
+        ends = self._ends(link)
+        return None if ends is None else _point(ends.mean(axis=0))
+
+    def _node_spot(self, node: str) -> tuple[float, float] | None:
+        if not self.network.has_node(node) or not self._known[self.network.node(node)]:
             return None
-        x, y = np.round(self._place(xy[None, :])[0], 1).tolist()
-        return x, y
+        return _point(self._place(self.network.xy[[self.network.node(node)]])[0])
 
     def _ends(self, link: str) -> Floats | None:
         if not self.network.has_link(link) or not self._on_map[self.network.link(link)]:
@@ -185,22 +191,28 @@ class Drawing:
         for name, element, quantity in zip(
             data[SENSOR].values, data["element"].values, data["quantity"].values, strict=True
         ):
-            spot = self._spot(str(element)) if element else None
+            # A node and a link may bear the same name: flows are of links, all else is of nodes.
+            spot = self._spot(str(element)) if quantity == "flow" else self._node_spot(str(element))
             if spot is not None:
                 marks.append(Mark(*spot, _MARKS.get(str(quantity), "pressure"), str(name)))
         return sorted(marks, key=lambda m: m.kind != "demand")
 
     def _sources(self) -> list[Mark]:
         names = [self.network.node_names[i] for i in np.flatnonzero(self.network.node_kind != Node.JUNCTION)]
-        return [Mark(*spot, "source", name) for name in names if (spot := self._spot(name)) is not None]
+        return [Mark(*spot, "source", name) for name in names if (spot := self._node_spot(name)) is not None]
 
     def _around(self, corners: Floats) -> Box:
         """Return a 4:3 view around these points, not so close that the neighbourhood is lost."""
         low, high = corners.min(axis=0), corners.max(axis=0)
-        middle, span = (low + high) / 2, (high - low) * 1.35
-        width = max(float(span[0]), float(span[1]) * 4 / 3, SIZE * 0.16)
+        middle, span = (low + high) / 2, (high - low) * 1.5
+        width = max(float(span[0]), float(span[1]) * 4 / 3, 8 * self._street)
         x, y = (middle - np.array([width, width * 0.75]) / 2).tolist()
         return Box(x, y, width, width * 0.75)
+
+
+def _point(xy: Floats) -> tuple[float, float]:
+    x, y = np.round(xy, 1).tolist()
+    return x, y
 
 
 class _Labels:

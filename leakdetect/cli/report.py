@@ -1,0 +1,66 @@
+"""Commands that show: `report`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leakdetect.cli import app
+
+
+class Language(StrEnum):
+    """Of the page."""
+
+    EN = "en"
+    FR = "fr"
+
+
+class Format(StrEnum):
+    """What is written; the value is the file's suffix too."""
+
+    HTML = "html"
+    GEOJSON = "geojson"
+    GPKG = "gpkg"
+    CSV = "csv"
+
+
+@app.command(epilog="Example: leakdetect report village -o report.html --lang fr")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; DIR/report.FORMAT if not given.")
+    ] = None,
+    *,
+    lang: Annotated[Language, typer.Option(help="Language of the page.")] = Language.EN,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="html page, or events for a GIS or a spreadsheet; by the file's suffix if not given."
+        ),
+    ] = None,
+) -> None:
+    """Write what was found as one self-contained page, or export it; prints the file's name."""
+    from leakdetect import pipeline
+    from leakdetect.report import geojson, geopackage, table, write_report
+    from leakdetect.report.files import replace_text
+
+    form = format_ or _by_suffix(output)
+    path = output or folder / f"report.{form}"
+    site, network, data, events = pipeline.results(folder)
+    if form == Format.HTML:
+        write_report(path, site=site, network=network, data=data, events=events, lang=lang)
+    elif form == Format.GPKG:
+        geopackage.write(path, network, events, site.crs)
+    else:
+        text = geojson.dumps(network, events, site.crs) if form == Format.GEOJSON else table.dumps(network, events)
+        replace_text(path, text)
+    typer.echo(path)
+
+
+def _by_suffix(output: Path | None) -> Format:
+    """Return the format that a file's suffix names; the page for any other."""
+    suffix = output.suffix.lower().lstrip(".") if output is not None else ""
+    return Format(suffix) if suffix in set(Format) else Format.HTML

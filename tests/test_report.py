@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import base64
+import re
+import string
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import sample_results as sample
+from typer.testing import CliRunner
+
+from leakdetect.errors import InputError, MissingFileError
+from leakdetect.events import Evidence, Kind, Zone
+from leakdetect.report import facts, write_report
+from leakdetect.report.context import quality
+from leakdetect.report.language import LANGUAGES, language
+from leakdetect.report.page import render
+from leakdetect.report.svgmap import Drawing
+
+NO_CHARTS = {"evidence": ()}
+GROWING, BURST = (replace(e, **NO_CHARTS) for e in (sample.GROWING, sample.BURST))
+VOID = {"meta", "br", "img"}
+
+
+class Page(HTMLParser):
+    """A page as a reader of its structure sees it."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+        self.words = " ".join(" ".join(self.text).split())  # no-break spaces become plain ones
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def make(lang="en", events=sample.EVENTS, **changes):
+    values = {"site": sample.site(), "network": sample.network(), "data": sample.data()} | changes
+    return render(**values, events=events, lang=lang)
+
+
+@pytest.fixture(scope="module")
+def english():
+    return make()
+
+
+@pytest.fixture(scope="module")
+def french():
+    return make("fr")
+
+
+# The page
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_the_page_is_sound(lang, english, french):
+    page = Page({"en": english, "fr": french}[lang])
+    assert page.all("html") == [{"lang": lang}]
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert all(attrs["href"].removeprefix("#") in ids for tag in ("a", "use") for attrs in page.all(tag))
+    assert all(attrs["aria-labelledby"] in ids for attrs in page.all("section"))
+    assert all(attrs["alt"] for attrs in page.all("img"))
+    assert all(attrs["aria-label"] for attrs in page.all("svg") if attrs.get("role") == "img")
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_the_page_needs_nothing_from_outside(english):
+    page = Page(english)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
+    assert all(attrs["src"].startswith("data:image/svg+xml;base64,") for attrs in page.all("img"))
+    assert "url(" not in english
+    assert "@import" not in english
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+
+
+def test_names_are_escaped_wherever_they_stand(english):
+    assert sample.NASTY not in english
+    assert sample.NASTY in Page(english).words
+    evil = '"><svg onload=alert(1)>'
+    html = make(
+        events=[replace(sample.BURST, id=evil, model=evil, candidates=(), evidence=(Evidence(evil, 1.0),))],
+        site=sample.site(name=evil),
+        network=sample.network(name=evil),
+    )
+    assert evil not in html
+    assert Page(html).words.count(evil) >= 4
+
+
+def test_charts_are_sound_svg_of_the_heaviest_sensors(english):
+    images = Page(english).all("img")
+    assert len(images) == 6  # three sensors for each of two events
+    assert images[0]["alt"].startswith("Sensor 1-1 (60% of the evidence)")
+    for image in images:
+        svg = ElementTree.fromstring(base64.b64decode(image["src"].partition(",")[2]))
+        assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_same_results_give_the_same_page(english):
+    assert make() == english
+
+
+def test_what_the_page_says_of_a_burst(english):
+    words = Page(english).words
+    assert "New in the last 24 hours: a suspected burst, losing about 12 m³/h since 10 Mar 2024, " in words
+    assert "most likely in pipe 0-0. One earlier suspected leak is still open." in words
+    assert "80% interval 9.0 to 16" in words
+    assert "10 Mar 2024, 00:00 80% interval 9 Mar 2024, 21:00 to 10 Mar 2024, 02:00" in words
+    assert "Raised 10 Mar 2024, 06:00" in words  # 05:00 UTC
+    assert "288 m³ · 230 EUR" in words  # 12 m3/h for the 24 hours from 23:00 to 23:00
+    assert "7,013 EUR a month 8,766 m³ a month" in words  # 12 x 730.5
+    assert "With 80% probability the leak lies in the 2 pipes of the zone, 200 m of street in all" in words
+    assert "1 0-0 1-0 – 1-1 50% 50% 100 m 100 m" in words  # rank, pipe, its nodes, probability, length
+
+
+def test_the_newest_estimate_stands_beside_the_first(english):
+    words = Page(english).words
+    assert "6.0 m³/h 80% interval 5.0 to 7.0 2.0 m³/h when it was raised" in words
+    assert "p5 comes first" in words
+
+
+def test_french_is_french_all_through(french):
+    words = Page(french).words
+    assert "une rupture présumée, qui perd environ 12 m³/h depuis le 10 mars 2024" in words
+    assert "7 013 EUR par mois" in words
+    assert "80 %" in words
+    assert "6,0 m³/h" in words
+    for english_word in ("leak ", "Lost", "Raised", "burst ", "usable"):
+        assert english_word not in words.replace("burst-1", "")
+
+
+def test_languages_have_the_same_texts_with_the_same_values():
+    english, french = (LANGUAGES[code].words for code in ("en", "fr"))
+    assert set(english) == set(french)
+
+    def holes(text):
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+    assert {k for k in english if holes(english[k]) != holes(french[k])} == set()
+
+
+def test_an_unknown_language_is_refused(tmp_path):
+    with pytest.raises(InputError, match="use one of en, fr"):
+        write_report(tmp_path / "x.html", site=sample.site(), network=None, data=sample.data(), events=[], lang="de")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Villages, quiet days and empty sites
+
+
+def test_a_village_without_a_network_sees_its_inflow():
+    event = replace(sample.BURST, candidates=(), zone=Zone((), 0.0, 1.0), evidence=(Evidence("in", 1.0),))
+    page = Page(make(network=None, events=[event], data=sample.data().isel(sensor=[2])))
+    assert "Inflow" in page.words
+    assert "in district North" in page.words
+    assert "Found in the inflow of district North alone" in page.words
+    assert not page.all("svg")
+    assert page.all("img")[0]["alt"].startswith("Inflow measured by in ")
+
+
+def test_a_quiet_day_says_so():
+    assert "Nothing new in the last 24 hours. No suspected leak is open." in Page(make(events=[])).words
+    old = Page(make(events=[GROWING])).words
+    assert "Nothing new in the last 24 hours. One suspected leak is open, losing about 6.0 m³/h." in old
+    assert "Rien de nouveau" in Page(make("fr", events=[sample.MENDED])).words
+
+
+def test_several_new_leaks_are_summed_and_the_largest_named():
+    second = replace(BURST, id="burst-2", flow_m3h=30.0, candidates=BURST.candidates[1:])
+    words = Page(make(events=[BURST, second])).words
+    assert "2 suspected leaks, losing about 42 m³/h together. The largest, about 30 m³/h, " in words
+    assert "most likely in pipe p3." in words
+
+
+def test_without_coordinates_there_is_no_map():
+    page = Page(make(network=sample.network(xy=np.full((10, 2), np.nan)), events=[BURST]))
+    assert not page.all("svg")
+    assert "holds no coordinates" in page.words
+
+
+def test_nothing_at_all_is_still_a_page():
+    page = Page(make(data=sample.data().isel(time=slice(0, 0)), events=[]))
+    assert "No suspected leak is open" in page.words
+
+
+def test_readings_alone_are_enough():
+    page = Page(make(data=sample.data()[["reading"]], events=[BURST]))
+    assert "90.0%" in page.words  # 48 of 480 hours are missing
+
+
+def test_an_event_with_a_pipe_the_network_no_longer_has():
+    gone = replace(BURST, candidates=(replace(BURST.candidates[0], link="gone"),), zone=Zone(("gone",), 5, 1))
+    assert "gone comes first" in Page(make(events=[gone])).words
+
+
+# Facts
+
+
+def test_water_lost_by_a_burst_runs_from_its_start():
+    assert facts.lost(sample.BURST).best == pytest.approx(12 * 24)
+    assert facts.lost(sample.BURST).low == pytest.approx(9 * 24)
+    assert facts.lost(sample.MENDED).best == pytest.approx(12 * 72)  # until its repair
+
+
+def test_water_lost_by_a_growing_leak_grows():
+    # five days from 0 to 2 m3/h, then to 6 m3/h until the last reading
+    after = float((sample.END - sample.GROWING.raised_at) / np.timedelta64(1, "h"))
+    assert facts.lost(sample.GROWING).best == pytest.approx(120 * 2 / 2 + after * (2 + 6) / 2)
+    assert facts.monthly(sample.GROWING) == pytest.approx(6 * 730.5)
+
+
+def test_a_leak_that_ended_before_it_was_raised_lost_until_its_end():
+    early = replace(sample.MENDED, end=sample.at("2024-02-21T06:00"))
+    assert facts.lost(early).best == pytest.approx(12 * 6)
+    assert facts.lost(replace(early, kind=Kind.INCIPIENT)).best == pytest.approx(12 * 3)
+
+
+def test_current_takes_what_latest_holds_and_keeps_the_rest():
+    event = facts.current(sample.GROWING)
+    assert (event.flow_m3h, event.candidates[0].link, event.zone.links) == (6.0, "p5", ("p5",))
+    assert event.start == sample.GROWING.start
+    assert facts.current(sample.BURST) == sample.BURST
+
+
+def test_order_is_newest_first_and_the_ended_apart():
+    active, over = facts.in_order(sample.EVENTS)
+    assert [e.id for e in active] == ["burst-1", "growing-1"]
+    assert [e.id for e in over] == ["mended-1"]
+
+
+def test_quality_counts_flags_one_by_one():
+    worst = quality(sample.data())[0]
+    assert worst.name == sample.NASTY
+    assert worst.usable == pytest.approx(1 - 72 / 480)
+    assert worst.flags == pytest.approx((0.1, 0.05, 0.0, 0.0, 0.05, 0.0))
+
+
+# Map
+
+
+def test_a_sensor_of_a_node_is_not_put_on_the_link_of_that_name():
+    drawing = Drawing(sample.network(), sample.data())
+    ten = 1000 / 300  # drawing units a metre: 300 m across
+    spots = {m.title: (m.x, m.y) for m in drawing.sensors}
+    assert spots["1-1"] == pytest.approx((200 * ten, 100 * ten), abs=0.1)
+    assert spots["in"] == pytest.approx((50 * ten, 200 * ten), abs=0.1)  # on the pump, y downwards
+    rank = next(m for m in drawing.closeup(sample.BURST, 0).marks if m.kind == "rank" and m.text == "1")
+    network = sample.network()
+    x, y = network.link_xy()[network.link("0-0")]
+    assert (rank.x, rank.y) == pytest.approx(((x - 900) * ten, (1200 - y) * ten), abs=0.1)
+
+
+def test_labels_do_not_cover_each_other():
+    labels = Drawing(sample.network(), sample.data()).overview([sample.BURST, sample.GROWING]).labels
+    assert {"1-1", "R"} <= {label.text for label in labels}
+    assert len({(label.x, label.y) for label in labels}) == len(labels)
+
+
+# Files
+
+
+def test_the_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    broken = replace(sample.BURST, flow_m3h="much")
+    values = {"site": sample.site(), "network": sample.network(), "data": sample.data()}
+    with pytest.raises(TypeError):
+        write_report(path, **values, events=[broken])
+    assert path.read_text() == "old"
+    assert write_report(path, **values, events=[BURST]) == path
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(MissingFileError, match="no such folder"):
+        write_report(tmp_path / "no" / "x.html", site=sample.site(), network=None, data=sample.data(), events=[])
+    with pytest.raises(InputError, match="is a folder"):
+        write_report(tmp_path, site=sample.site(), network=None, data=sample.data(), events=[])
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "text"),
+    [
+        ("en", 1234.5, "1,234"),
+        ("fr", 1234.5, "1\u202f234"),
+        ("en", -3.0, "−3"),
+        ("fr", float("nan"), "–"),
+    ],
+)
+def test_numbers(code, value, text):
+    assert language(code).number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "share", "text"),
+    [
+        ("en", 0.004, "<1%"),
+        ("fr", 0.004, "<\u00a01\u00a0%"),
+        ("en", 0.0, "0%"),
+        ("en", 0.125, "12%"),
+        ("fr", 1, "100\u00a0%"),
+    ],
+)
+def test_percentages(code, share, text):
+    assert language(code).percent(share) == text
+
+
+def test_times_are_the_sites():
+    summer = sample.at("2024-07-01T22:30")
+    assert language("fr").time(summer, "Europe/Paris") == "2\u00a0juil.\u00a02024, 00:30"
+    assert language("fr").date(sample.at("2024-05-01T10:00"), "UTC") == "1er\u00a0mai\u00a02024"
+    assert language("en").time(summer, "UTC", summer - np.timedelta64(1, "h")) == "22:30"
+
+
+@pytest.mark.shared
+def test_a_town_fits_in_a_small_page(ltown, tmp_path):
+    event = replace(
+        sample.BURST,
+        candidates=tuple(
+            replace(c, link=link) for c, link in zip(sample.BURST.candidates, ["p461", "p462", "p9", "p1"], strict=True)
+        ),
+        zone=Zone(("p461", "p462"), 88.0, 0.8),
+    )
+    data = sample.data().assign_coords(element=("sensor", np.array(["n1", "n4", "p227", "n31", "T1"], dtype=object)))
+    path = write_report(tmp_path / "town.html", site=sample.site(), network=ltown, data=data, events=[event])
+    assert path.stat().st_size < 500_000
+    page = Page(path.read_text(encoding="utf-8"))
+    pipes = next(a["d"] for a in page.all("path") if a.get("id") == "pipes")
+    assert pipes.count("M") == len(ltown.link_names)
+    assert "p461 comes first" in page.words
+
+
+def test_the_command_explains_itself():
+    from leakdetect.cli import app
+
+    done = CliRunner().invoke(app, ["report", "--help"])
+    assert done.exit_code == 0
+    assert "Example: leakdetect report village -o report.html --lang fr" in done.stdout
