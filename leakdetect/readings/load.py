@@ -86,13 +86,14 @@ class _Loader:
     until: np.datetime64 | None
     sensors: Sensors = field(default_factory=Sensors)
     counts: Counter[str] = field(default_factory=Counter)
+    paths: set[Path] = field(default_factory=set)
     any_reading: bool = False
 
     def read(self) -> Iterator[_Piece]:
         for block in self.site.readings:
             seen: set[str] = set()
             for path in files.matching(block.glob, self.site.folder):
-                self.counts["files"] += 1
+                self.paths.add(path)
                 yield from (self._wide if block.layout == "wide" else self._long)(path, block, seen)
             unused = [name for name in (*block.columns, *block.dmas) if name not in seen]
             if unused:
@@ -313,7 +314,8 @@ def load(
         unit=sensors.unit,
         step=steps,
     )
-    for name in ("files", "duplicates_identical", "duplicates_conflicting", "not_finite", "snapped"):
+    data.attrs["files"] = len(loader.paths)
+    for name in ("duplicates_identical", "duplicates_conflicting", "not_finite", "snapped"):
         data.attrs[name] = counts[name]
     return data
 
