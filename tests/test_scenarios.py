@@ -1,5 +1,7 @@
 import gzip
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -367,6 +369,26 @@ def test_epanet_names_what_it_does_not_know(tmp_path):
     write_variant(VILLAGE, tmp_path / "v.inp", step=3600)
     with EpanetRun(tmp_path / "v.inp") as epanet, pytest.raises(NetworkError, match="EPANET error 203"):
         epanet.node("nowhere")
+
+
+@pytest.mark.shared
+def test_a_users_own_network_runs_with_its_own_sensors():
+    data = Path(os.environ.get("LEAKDETECT_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+    path = data / "battledim" / "L-TOWN.inp"
+    if not path.is_file():
+        pytest.skip("the data folder is not there")
+    published = [
+        pd.read_csv(data / "ltown-b" / f"2018_SCADA_{name}.csv.gz", sep=";", decimal=",", index_col=0, nrows=24)
+        for name in ("Pressures", "Flows", "Levels", "Demands")
+    ]
+    sensors = Sensors(*(tuple(table.columns) for table in published))
+    assert len(sensors) == 33 + 3 + 1 + 82
+    world = run(path, load_network(path), Scenario(days=1, leaks=[]), sensors=sensors)
+    assert not world.warnings
+    # Like the published town on its first hours, before it leaks: pressures within a metre or two, inflow in the range.
+    assert world.pressures[:24].mean(axis=0) == pytest.approx(published[0].to_numpy().mean(axis=0), abs=2.5)
+    inflow = world.flows[:24, 1:].sum(axis=1).mean()
+    assert inflow == pytest.approx(published[1][["p227", "p235"]].iloc[:24].sum(axis=1).mean(), rel=0.35)
 
 
 def test_whole_years_know_leap_years():

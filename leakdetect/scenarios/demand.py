@@ -23,11 +23,11 @@ class DemandNoise:
     category: float = 0.03  # of a category's
     profile: float = 0.06  # of a group's own weekly profile
     season: float = 0.11  # amplitude over the year, highest in winter as in L-Town
-    day: float = 0.035  # shared by all, from day to day
-    group_day: float = 0.04
-    hour: float = 0.04  # shared by all, over a few hours
+    day: float = 0.02  # shared by all, from day to day
+    group_day: float = 0.03
+    hour: float = 0.03  # shared by all, over a few hours
     group_hour: float = 0.08
-    quick: float = 0.30  # of a group, from one five-minute step to the next
+    quick: float = 0.36  # of a group, from one five-minute step to the next
     groups: int = 60
 
 
@@ -152,7 +152,7 @@ def _batches(rng: np.random.Generator, hours: int, nodes: int) -> np.ndarray:
     """Works in batches: a low base and runs of a few hours, mean 1, shape (hours, nodes)."""
     starts = rng.random((hours, nodes)) < 0.06
     runs = lfilter([1.0], [1.0, -0.55], starts * rng.gamma(2.0, 1.0, (hours, nodes)), axis=0)
-    series = 0.2 + runs * 0.8 / max(float(runs.mean()), 1e-9)
+    series = 0.05 + runs * 0.95 / max(float(runs.mean()), 1e-9)
     return np.asarray(np.minimum(series, 12.0), dtype=np.float32)
 
 
