@@ -45,4 +45,4 @@ def main() -> None:
         sys.exit(2)
 
 
-from leakdetect.cli import report, scenario, score  # noqa: E402, F401  (registers its commands on `app`)
+from leakdetect.cli import report, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)
