@@ -231,6 +231,8 @@ def inflow(
     """Draw a flow over all of `data` and each event's time as a bar above; parameters as `series`."""
     ax = series(data, sensor, None, ax if ax is not None else _axes(7.2, 3.0), timezone=timezone, words=words)
     last = data[TIME].values[-1] if data.sizes[TIME] else None
+    ax.set_xlabel(ax.get_title(loc="right"), size=8, color=MUTED)  # what stands above makes room for the bars
+    ax.set_title("", loc="right")
     across = ax.get_xaxis_transform()
     lanes: list[float] = []  # where each row of bars is taken up to
     for number, event in enumerate(events):

@@ -6,6 +6,7 @@ import string
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -363,3 +364,27 @@ def test_the_command_explains_itself():
     done = CliRunner().invoke(app, ["report", "--help"])
     assert done.exit_code == 0
     assert "Example: leakdetect report village -o report.html --lang fr" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "begins"),
+    [
+        ([], "report.html", "<!DOCTYPE html>"),
+        (["--lang", "fr", "-o", "page.html"], "page.html", '<!DOCTYPE html>\n<html lang="fr">'),
+        (["--format", "csv"], "report.csv", "event,status,kind"),
+        (["-o", "out.geojson"], "out.geojson", '{"type": "FeatureCollection"'),
+        (["-o", "out.gpkg"], "out.gpkg", "SQLite format 3"),
+        (["-o", "out.txt", "--format", "csv"], "out.txt", "event,status,kind"),
+    ],
+)
+def test_the_command_writes_what_the_suffix_or_the_format_says(tmp_path, monkeypatch, options, name, begins):
+    pipeline = pytest.importorskip("leakdetect.pipeline")
+    from leakdetect.cli import app
+
+    results = (sample.site(), sample.network(), sample.data(), [BURST])
+    monkeypatch.setattr(pipeline, "results", lambda folder: results)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["report", str(tmp_path), *options])
+    assert done.exit_code == 0, done.output
+    assert Path(done.stdout.strip()).name == name
+    assert (tmp_path / name).read_bytes().startswith(begins.encode())

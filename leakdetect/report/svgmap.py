@@ -134,7 +134,7 @@ class Drawing:
             labels.add(mark.x, mark.y, mark.title)
         return Map(self.box, tuple(zones), (*self.sources, *self.sensors, *numbers), tuple(labels.placed))
 
-    def closeup(self, event: Event, number: int, first: int = 5, pixels: float = 500.0) -> Map | None:
+    def closeup(self, event: Event, number: int, first: int = 5, pixels: float = 380.0) -> Map | None:
         """Return the zone of one event with its first pipes ranked and named; None if none of them is drawn."""
         best = [c.link for c in event.candidates[:first]]
         corners = [end for name in {*event.zone.links, *best[:3]} if (end := self._ends(name)) is not None]
