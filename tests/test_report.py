@@ -185,6 +185,18 @@ def test_a_village_without_a_network_sees_its_inflow():
     assert page.all("img")[0]["alt"].startswith("Inflow measured by in ")
 
 
+def test_a_district_of_a_network_is_a_zone_without_ranked_pipes():
+    event = replace(BURST, candidates=(), zone=Zone(("p0", "p1", "p2"), 300.0, 0.9))
+    page = Page(make(events=[event]))
+    assert "With 90% probability it lies in the 3 pipes of the zone, 300 m of street in all." in page.words
+    assert "Pipes to search" not in page.words
+    labels = [attrs["aria-label"] for attrs in page.all("svg") if attrs.get("role") == "img"]
+    assert labels[1] == "Map of the zone of event 1: 3 pipes."
+    numbers = [m for m in Drawing(sample.network(), sample.data()).overview([event]).marks if m.kind == "event"]
+    # centres at (50, 0), (150, 0), (50, 100) m: the first is nearest to their mean
+    assert [(m.text, m.title) for m in numbers] == [("1", "p0")]
+
+
 def test_a_quiet_day_says_so():
     assert "Nothing new in the last 24 hours. No suspected leak is open." in Page(make(events=[])).words
     old = Page(make(events=[GROWING])).words

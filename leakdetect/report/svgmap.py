@@ -120,10 +120,10 @@ class Drawing:
         zones = [stroke for number, event in enumerate(events) for stroke in self._zone(event, number)]
         numbers: list[Mark] = []
         for number, event in enumerate(events):
-            spot = self._spot(event.candidates[0].link) if event.candidates else None
+            link = event.candidates[0].link if event.candidates else self._middle(event.zone.links)
+            spot = self._spot(link)
             if spot is not None:
-                title = event.candidates[0].link
-                numbers.append(Mark(*spot, "event", title, colour(number), str(number + 1)))
+                numbers.append(Mark(*spot, "event", link, colour(number), str(number + 1)))
         labels = _Labels(self.box, self.box.width / pixels, 12.0)
         for mark in numbers:
             labels.block(mark.x, mark.y, 12)
@@ -175,6 +175,14 @@ class Drawing:
             return None
         j = self.network.link(link)
         return self._place(self.network.xy[[self.network.start[j], self.network.end[j]]])
+
+    def _middle(self, links: Sequence[str]) -> str:
+        """Return the link nearest to the middle of these as drawn; '' if none is."""
+        spots = {name: np.array(spot) for name in links if (spot := self._spot(name)) is not None}
+        if not spots:
+            return ""
+        middle = np.mean(list(spots.values()), axis=0)
+        return min(spots, key=lambda name: float(np.linalg.norm(spots[name] - middle)))
 
     def _zone(self, event: Event, number: int) -> list[Stroke]:
         strokes = []

@@ -56,6 +56,7 @@ ENGLISH = {
     "map_caption": "Numbers mark the most probable pipe of each event; coloured pipes are the zone to search, "
     "darker where more probable.",
     "map_event_alt": "Map of the zone of event {number}: {links} pipes, most probable pipe {link}.",
+    "map_area_alt": "Map of the zone of event {number}: {links} pipes.",
     "key_pressure": "pressure, head or level sensor",
     "key_flow": "flow meter",
     "key_demand": "customer meter",
@@ -68,6 +69,7 @@ ENGLISH = {
     "event_heading": "Event {number}: {kind}",
     "sentence_zone": "With {probability} probability the leak lies in the {n} pipes of the zone, {length} of street "
     "in all; {link} comes first.",
+    "sentence_area": "With {probability} probability it lies in the {n} pipes of the zone, {length} of street in all.",
     "sentence_dma": "Found in the inflow alone: it says how much and since when, not which pipe.",
     "sentence_district": "Found in the inflow of district {dma} alone: it says how much and since when, "
     "not which pipe.",
@@ -187,6 +189,7 @@ FRENCH = {
     "map_caption": "Les numéros marquent la conduite la plus probable de chaque événement ; les conduites en couleur "
     "forment la zone à rechercher, plus foncées là où la fuite est plus probable.",
     "map_event_alt": "Plan de la zone de l’événement {number} : {links} conduites, la plus probable est {link}.",
+    "map_area_alt": "Plan de la zone de l’événement {number} : {links} conduites.",
     "key_pressure": "capteur de pression, de charge ou de niveau",
     "key_flow": "débitmètre",
     "key_demand": "compteur d’abonné",
@@ -199,6 +202,8 @@ FRENCH = {
     "event_heading": "Événement {number} : {kind}",
     "sentence_zone": "Avec une probabilité de {probability}, la fuite se trouve sur les {n} conduites de la zone, "
     "soit {length} de rue ; {link} vient en premier.",
+    "sentence_area": "Avec une probabilité de {probability}, elle se trouve sur les {n} conduites de la zone, soit "
+    "{length} de rue.",
     "sentence_dma": "Trouvée par le seul débit d’entrée : il dit combien et depuis quand, pas sur quelle conduite.",
     "sentence_district": "Trouvée par le seul débit d’entrée du secteur {dma} : il dit combien et depuis quand, "
     "pas sur quelle conduite.",
