@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -96,6 +97,13 @@ def test_contracts_are_kept() -> None:
     script = "import sys; from importlinter.cli import lint_imports_command as run; run(['--no-cache'])"
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_architecture_page_names_every_module() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    layout = page.partition("## Layout")[2].partition("\n## ")[0]
+    tops = {name.split(".")[1] for name in imports() if "." in name}
+    assert not {top for top in tops if not re.search(rf"\b{top}(?:\.py|/)", layout)}
 
 
 def loaded_after(code: str) -> set[str]:
