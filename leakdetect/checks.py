@@ -208,6 +208,11 @@ def check_record(data: xr.Dataset, site: Site) -> list[Finding]:
     found = [
         Finding(Severity.INFO, "readings", f"{data.sizes['sensor']} sensors from {_iso(time[0])} to {_iso(time[-1])}")
     ]
+    if site.network is not None and (alone := data["sensor"].values[data["element"].values == ""]).size:
+        found.append(Finding(Severity.INFO, _some(alone), f"{alone.size} sensors are mapped to no element"))
+    for block in site.readings:
+        if block.ignore:
+            found.append(Finding(Severity.INFO, block.glob, f"{block.quantity}: ignores {_some(block.ignore)}"))
     if conflicts := int(data.attrs.get("duplicates_conflicting", 0)):
         what = f"{conflicts} readings are given twice and differ: the later one counts"
         found.append(Finding(Severity.WARNING, "readings", what))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MISSING = ("", "-", "--", "---", "?", "*", "n/a", "N/A", "#N/A", "NA", "nan", "NaN", "NAN", "null", "NULL", "None")
 """What files write where there is no reading."""
 
+_TOO_MUCH = "\0"  # takes what a row holds beyond its header's columns
+
 CHUNK = 200_000
 """Rows held at a time."""
 
@@ -139,7 +141,7 @@ def _csv_columns(path: Path, block: ReadingsBlock) -> list[str]:
 
 def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
     names, header = _csv_header(path, block)
-    names = [name or f"\0{i}" for i, name in enumerate(names)]
+    names = [*(name or f"\0{i}" for i, name in enumerate(names)), _TOO_MUCH]
     row = header + 2
     try:
         with warnings.catch_warnings(), open_bytes(path) as raw:
@@ -152,9 +154,9 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
                 header=None,
                 names=names,
                 skiprows=header + 1,
-                usecols=[*text, *wanted],
+                usecols=[*text, *wanted, _TOO_MUCH],
                 index_col=False,
-                dtype=dict.fromkeys(text, str),
+                dtype=dict.fromkeys([*text, _TOO_MUCH], str),
                 na_values=list(MISSING),
                 skipinitialspace=True,
                 skip_blank_lines=False,  # so that rows count as an editor counts them
@@ -162,8 +164,16 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
                 chunksize=CHUNK,
             )
             for frame in frames:
+                longer = frame.pop(_TOO_MUCH).notna().to_numpy()
+                if longer.any():
+                    raise ReadingsError(
+                        f"{path}: row {row + int(longer.argmax())}: more values than the header has names: correct the "
+                        f"row, or delimiter and decimal"
+                    )
                 yield Chunk(frame.reset_index(drop=True), row)
                 row += len(frame)
+    except ReadingsError:
+        raise
     except pd.errors.EmptyDataError:
         return
     except (pd.errors.ParserError, pd.errors.ParserWarning, *_BROKEN) as error:
