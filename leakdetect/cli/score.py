@@ -1,4 +1,4 @@
-"""Commands that measure: `score`."""
+"""Commands that measure: `score` and `benchmark`."""
 
 from __future__ import annotations
 
@@ -199,3 +199,59 @@ def _print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]
         table.add_row(*row)
     # A file or a pipe has no width: nothing is folded there.
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)
+
+
+class Group(StrEnum):
+    """What is measured."""
+
+    ACCURACY = "accuracy"
+    SPEED = "speed"
+
+
+@app.command(epilog="Example: leakdetect benchmark speed --small")
+def benchmark(
+    group: Annotated[Group | None, typer.Argument(help="accuracy or speed; both if not given.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array of figures.")] = False,
+    small: Annotated[bool, typer.Option(help="The smallest networks and worlds: seconds instead of minutes.")] = False,
+    worlds: Annotated[
+        list[Path] | None, typer.Option(help="For accuracy: a folder in BattLeDIM's layout; may be repeated.")
+    ] = None,
+    network: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also measure speed on this model; the model of worlds that bring none; may be repeated."),
+    ] = None,
+    detector: Annotated[list[str] | None, typer.Option(help="Only this detector; may be repeated.")] = None,
+) -> None:
+    """Measure accuracy and speed, against their targets; exit code 1 if a target is missed."""
+    from rich.console import Console
+
+    from leakdetect.benchmark import load_registry
+
+    registry = load_registry()
+    console = Console(stderr=True)
+    with console.status("") as status:
+        setting = registry.Setting(
+            small=small,
+            worlds=tuple(worlds or ()),
+            networks=tuple(network or ()),
+            detectors=tuple(detector or ()),
+            note=status.update,
+        )
+        rows = list(registry.run(setting, group))
+    if as_json:
+        _print_json([row.to_dict() for row in rows])
+    else:
+        table = [
+            [r.id, _significant(r.value), r.unit, r.target or "", {None: "", True: "ok", False: "missed"}[r.ok]]
+            for r in rows
+        ]
+        _print_table(registry.machine(), ["benchmark", "value", "unit", "target", ""], table)
+    if any(row.ok is False for row in rows):
+        raise typer.Exit(1)
+
+
+def _significant(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,12 @@
+"""Benchmarks of accuracy and speed: one registry, permanent ids.
+
+An id names what is measured and on what, and never changes its meaning, so that a figure of today can be laid beside
+one of years ago. What measures something else gets a new id.
+"""
+
+from __future__ import annotations
+
+from . import accuracy, speed
+from .registry import REGISTRY, Benchmark, Row, Setting, machine, run
+
+__all__ = ["REGISTRY", "Benchmark", "Row", "Setting", "accuracy", "machine", "run", "speed"]

@@ -1,0 +1,151 @@
+"""How good: every detector on worlds whose leaks are known."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from leakdetect import networks
+from leakdetect.detectors import DETECTORS, build
+from leakdetect.epanet import load_network
+from leakdetect.errors import InputError
+from leakdetect.evaluate import LabelScore, Score, read_truth, score_battledim, score_leakdb, years_of
+from leakdetect.events import Event
+from leakdetect.network import Network
+from leakdetect.networks import spread_sensors
+from leakdetect.readings import load, load_repairs
+from leakdetect.scenarios import Scenario, simulate
+from leakdetect.schema import TIME
+from leakdetect.site import ReadingsBlock, Site
+from leakdetect.stages import quality
+
+from .registry import Figure, Setting, benchmark
+
+STEP = 3600  # s
+FIT_DAYS = 60
+"""A detector learns from the first days and is scored on all: what leaks then, it may find later."""
+TABLES = {"Pressures": "m", "Flows": "m3/h", "Levels": "m", "Demands": "L/h"}
+
+
+@benchmark(
+    "accuracy",
+    Figure("accuracy.{}.euros", "% of the maximum"),
+    Figure("accuracy.{}.euros_over_blind", "% of the maximum"),
+    Figure("accuracy.{}.found", "% of the leaks"),
+    Figure("accuracy.{}.false_alarms", "alarms"),
+    Figure("accuracy.{}.distance", "m"),
+    Figure("accuracy.{}.delay_abrupt", "h"),
+    Figure("accuracy.{}.delay_incipient", "h"),
+    Figure("accuracy.{}.leak_steps_told", "%"),
+    Figure("accuracy.{}.other_steps_told", "%"),
+    Figure("accuracy.{}.early_detection", "%"),
+)
+def worlds(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Score each detector on each world and year: BattLeDIM's figures, then LeakDB's."""
+    with tempfile.TemporaryDirectory(prefix="leakdetect-") as folder:
+        for world in (*_own(setting, Path(folder)), *setting.worlds):
+            network = load_network(_model_of(world, setting))
+            setting.note(f"reading {world.name}")
+            data, site = read(world, network)
+            truth = world / "leaks.csv"
+            leaks = read_truth(truth, network)
+            for name in setting.detectors or DETECTORS:
+                setting.note(f"{name} on {world.name}")
+                events = detect(name, data, site, network)
+                for year in years_of(truth):
+                    located = all(event.candidates for event in events)
+                    score = score_battledim(network, events, leaks, year) if located else None
+                    window = np.datetime64(f"{year}-01-01", "ns"), np.datetime64(f"{year + 1}-01-01", "ns")
+                    until = min(window[1], data[TIME].values[-1])
+                    labels = score_leakdb(events, leaks, window[0], until)
+                    yield f"{world.name}.{year}.{name}", (*_located(score), *_labels(labels))
+
+
+def read(world: Path, network: Network) -> tuple[xr.Dataset, Site]:
+    """Return a world's readings in steps of an hour, quality checked, and its site."""
+    present = [name for name in TABLES if any(world.glob(f"*_SCADA_{name}.csv*"))]
+    if not present:
+        raise InputError(f"{world}: no *_SCADA_Pressures.csv.gz or the like: a world is a folder in BattLeDIM's layout")
+    repairs = sorted(world.glob("*_Fixing_Reports.txt"))
+    site = Site(
+        name=world.name,
+        network=str(network.path),
+        repairs=repairs[0].name if repairs else None,
+        readings=[
+            ReadingsBlock.model_validate(
+                {
+                    "glob": f"*_SCADA_{name}.csv*",
+                    "quantity": name.lower().removesuffix("s"),
+                    "unit": TABLES[name],
+                    "delimiter": ";",
+                    "decimal": ",",
+                    "time": "Timestamp",
+                }
+            )
+            for name in present
+        ],
+        folder=world.resolve(),
+    )
+    return quality.to_steps(quality.flag(load(site, network=network)), STEP), site
+
+
+def detect(name: str, data: xr.Dataset, site: Site, network: Network) -> list[Event]:
+    """Fit a detector on the first days, let it run over the rest, and return its events."""
+    detector = build(
+        name,
+        network=network,
+        timezone=site.timezone,
+        settings=site.detection,
+        repairs=load_repairs(site, network) if site.repairs else [],
+    )
+    begin = data[TIME].values[0] + np.timedelta64(FIT_DAYS, "D")
+    row = int(np.searchsorted(data[TIME].values, begin))
+    model = detector.fit(data.isel({TIME: slice(0, row)}))
+    _, events, _ = detector.update(model, detector.begin(model), data.isel({TIME: slice(row, None)}))
+    return events
+
+
+def _own(setting: Setting, folder: Path) -> Iterator[Path]:
+    """Make the worlds that every run has: the village with six loggers, and the town where time is given."""
+    for name, days in (("village", 240),) if setting.small else (("village", 365), ("town", 365)):
+        setting.note(f"simulating {name}")
+        simulate(
+            networks.path(name),
+            folder / name,
+            Scenario(seed=1, days=days, step=STEP if setting.small else 900, leaks_per_year=(5,)),
+            sensors=spread_sensors(networks.load(name), 6) if name == "village" else networks.sensors(name),
+        )
+        yield folder / name
+
+
+def _model_of(world: Path, setting: Setting) -> Path:
+    if not world.is_dir():
+        raise InputError(f"{world}: no such folder: name worlds in BattLeDIM's layout")
+    own = sorted(world.glob("*.inp"))
+    if not own and not setting.networks:
+        raise InputError(f"{world}: holds no .inp file: name the world's model with --network")
+    return own[0] if own else setting.networks[0]
+
+
+def _located(score: Score | None) -> tuple[float, ...]:
+    if score is None:
+        return (math.nan,) * 7
+    worth = 100 / score.maximum if score.maximum else math.nan
+    return (
+        score.euros * worth,
+        (score.euros - score.blind.euros) * worth,
+        100 * score.true_positives / score.leaks if score.leaks else math.nan,
+        float(score.false_positives),
+        score.distance_m,
+        score.abrupt.median_h,
+        score.incipient.median_h,
+    )
+
+
+def _labels(labels: LabelScore) -> tuple[float, ...]:
+    return 100 * labels.true_positive_rate, 100 * labels.false_positive_rate, 100 * labels.early_detection

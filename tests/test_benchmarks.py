@@ -1,0 +1,135 @@
+"""The benchmark registry: its ids, its targets, and that each benchmark measures what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+from leakdetect.benchmark import load_registry
+from leakdetect.cli import app
+from leakdetect.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def benchmarks() -> ModuleType:
+    return load_registry()
+
+
+IDS = {
+    "speed.load.{}",
+    "speed.steady.{}",
+    "speed.signatures.{}",
+    "speed.signatures.{}.over_wntr",
+    "speed.signatures.{}.over_warm_epanet",
+    "speed.signatures.{}.difference",
+    "accuracy.{}.euros",
+    "accuracy.{}.euros_over_blind",
+    "accuracy.{}.found",
+    "accuracy.{}.false_alarms",
+    "accuracy.{}.distance",
+    "accuracy.{}.delay_abrupt",
+    "accuracy.{}.delay_incipient",
+    "accuracy.{}.leak_steps_told",
+    "accuracy.{}.other_steps_told",
+    "accuracy.{}.early_detection",
+}
+"""Published ids: one may be added here, none may go."""
+
+
+def test_ids_are_permanent_and_explained(benchmarks: ModuleType, project: Path) -> None:
+    ids = [figure.id for entry in benchmarks.REGISTRY for figure in entry.figures]
+    assert len(set(ids)) == len(ids)
+    assert set(ids) >= IDS
+    told = (project / "benchmarks" / "README.md").read_text()
+    assert all(id_ in told or f"`.{id_.rpartition('.')[2]}`" in told for id_ in ids)
+
+
+def test_an_id_is_taken_once(benchmarks: ModuleType) -> None:
+    before = list(benchmarks.REGISTRY)
+    register = benchmarks.registry.benchmark("speed", benchmarks.registry.Figure("speed.load.{}", "s"))
+    with pytest.raises(ValueError, match=r"'speed\.load\.\{\}' is taken"):
+        register(lambda setting: iter(()))
+    assert before == benchmarks.REGISTRY
+
+
+def test_targets(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = benchmarks.registry
+    figures = (
+        registry.Figure("made.{}.up", "x", registry.Target(">=", 2.0, small="toy")),
+        registry.Figure("made.{}.down", "%", registry.Target("<=", 2.0)),
+        registry.Figure("made.{}.free", "s"),
+    )
+    values = [("a", (3.0, 3.0, 1.0)), ("b", (1.0, math.nan, math.nan)), ("toy", (1.0, 1.0, 1.0))]
+    monkeypatch.setattr(registry, "REGISTRY", [registry.Benchmark("speed", figures, lambda setting: iter(values))])
+    rows = list(registry.run(registry.Setting(), "speed"))
+    assert [r.ok for r in rows] == [True, False, None, False, False, None, None, True, None]
+    assert [r.id for r in rows[:3]] == ["made.a.up", "made.a.down", "made.a.free"]
+    assert (rows[0].target, rows[4].value, rows[6].target) == (">= 2", None, None)
+    assert list(registry.run(registry.Setting(), "accuracy")) == []
+
+
+def test_best_is_the_shortest_and_leaves_the_first_call_out(benchmarks: ModuleType) -> None:
+    calls: list[int] = []
+    seconds = benchmarks.speed.best(lambda: calls.append(1), least=5)
+    assert len(calls) >= 6
+    assert 0 < seconds < 0.01
+
+
+def test_speed_on_the_village() -> None:
+    result = CliRunner().invoke(app, ["benchmark", "speed", "--small", "--json"], catch_exceptions=False)
+    rows = {row["id"]: row for row in json.loads(result.stdout)}
+    assert set(rows) == {id_.format("village") for id_ in IDS if id_.startswith("speed")}
+    assert set(next(iter(rows.values()))) == {"id", "value", "unit", "target", "ok", "machine"}
+    # The factorised signatures are those that EPANET itself shows.
+    assert rows["speed.signatures.village.difference"]["ok"]
+    assert rows["speed.signatures.village.difference"]["value"] < 0.1
+    assert rows["speed.signatures.village.over_wntr"]["value"] > 10
+    assert result.exit_code == 0
+
+
+def test_accuracy_on_the_village() -> None:
+    arguments = ["benchmark", "accuracy", "--small", "--detector", "hotelling"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    values = {line.split()[0]: line.split()[1] for line in result.stdout.splitlines() if line.startswith("accuracy.")}
+    assert set(values) == {id_.format("village.2018.hotelling") for id_ in IDS if id_.startswith("accuracy")}
+    assert 0 <= float(values["accuracy.village.2018.hotelling.found"]) <= 100
+    assert float(values["accuracy.village.2018.hotelling.euros"]) <= 100
+
+
+def test_what_it_says_when_a_world_is_none(benchmarks: ModuleType, tmp_path: Path, project: Path) -> None:
+    accuracy, setting = benchmarks.accuracy, benchmarks.Setting
+    with pytest.raises(InputError, match="no such folder"):
+        accuracy._model_of(tmp_path / "nowhere", setting())
+    with pytest.raises(InputError, match="name the world's model with --network"):
+        accuracy._model_of(tmp_path, setting())
+    model = project / "networks" / "village.inp"
+    assert accuracy._model_of(tmp_path, setting(networks=(model,))) == model
+    from leakdetect.epanet import load_network
+
+    with pytest.raises(InputError, match="BattLeDIM's layout"):
+        accuracy.read(tmp_path, load_network(model))
+
+
+def test_an_installed_package_finds_the_registry(project: Path, tmp_path: Path) -> None:
+    """Lay the files out as pyproject.toml lays them into the wheel, and ask from there."""
+    table = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    skip = shutil.ignore_patterns("__pycache__")
+    for package in table["packages"]:
+        shutil.copytree(project / package, tmp_path / package, ignore=skip)
+    for source, place in table["force-include"].items():
+        shutil.copytree(project / source, tmp_path / place, ignore=skip)
+    code = "from leakdetect.benchmark import load_registry as r; m = r(); print(m.__file__, len(m.REGISTRY))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    where, count = done.stdout.split()
+    assert Path(where).is_relative_to(tmp_path)
+    assert int(count) >= 4
