@@ -154,7 +154,6 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
                 header=None,
                 names=names,
                 skiprows=header + 1,
-                usecols=[*text, *wanted, _TOO_MUCH],
                 index_col=False,
                 dtype=dict.fromkeys([*text, _TOO_MUCH], str),
                 na_values=list(MISSING),
@@ -164,13 +163,8 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
                 chunksize=CHUNK,
             )
             for frame in frames:
-                longer = frame.pop(_TOO_MUCH).notna().to_numpy()
-                if longer.any():
-                    raise ReadingsError(
-                        f"{path}: row {row + int(longer.argmax())}: more values than the header has names: correct the "
-                        f"row, or delimiter and decimal"
-                    )
-                yield Chunk(frame.reset_index(drop=True), row)
+                _refuse_longer(path, frame[_TOO_MUCH], row)
+                yield Chunk(frame[[*text, *wanted]].reset_index(drop=True), row)
                 row += len(frame)
     except ReadingsError:
         raise
@@ -178,6 +172,15 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
         return
     except (pd.errors.ParserError, pd.errors.ParserWarning, *_BROKEN) as error:
         raise _broken(path, error) from None
+
+
+def _refuse_longer(path: Path, beyond: pd.Series, first_row: int) -> None:
+    longer = beyond.notna().to_numpy()
+    if longer.any():
+        where = f"{path}: row {first_row + int(longer.argmax())}"
+        raise ReadingsError(
+            f"{where}: more values than the header has names: correct the row, or delimiter and decimal in site.toml"
+        )
 
 
 def _parquet_columns(path: Path, block: ReadingsBlock) -> list[str]:
