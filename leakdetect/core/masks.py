@@ -43,7 +43,7 @@ def stuck(time: Ints, value: Floats, step: float, *, zero_is_normal: bool) -> Ma
 
     The past is the 12 days before the run began, so that a long run does not become normal. A sensor that stands
     still for half a day in every fifth day (a held pressure, a parked pump) is never called stuck; one that has stood
-    still for 13 days is, unless at zero, where nothing is left to compare with.
+    still since 12 days is, unless at zero, as nothing is left to compare with.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def stuck(time: Ints, value: Floats, step: float, *, zero_is_normal: bool) -> Ma
         usual[mine] = before(longest, 0.8, window, enough)[began[mine]]
         floor[mine] = before(lowest, 0.0, window, enough)[began[mine]]
     unknown = np.isnan(usual)
-    long = np.where(unknown, age[at] >= _RUN_MAX, (age[at] > 4 * usual) & (usual < 12 * _HOUR))
+    long = np.where(unknown, length == _PAST, (age[at] > 4 * usual) & (usual < 12 * _HOUR))
     at_zero = (value[at] == 0) & (zero_is_normal | unknown | (floor == 0))
     mask[at] = long & ~at_zero
     return mask

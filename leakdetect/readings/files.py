@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -232,10 +233,15 @@ def _netcdf_frame(path: Path, block: ReadingsBlock) -> pd.DataFrame:
 
 
 def _excel_frame(path: Path, block: ReadingsBlock) -> pd.DataFrame:
+    return _sheet(path, path.stat().st_mtime_ns, block.sheet)
+
+
+@lru_cache(maxsize=1)  # columns and rows are asked for one after the other, and a workbook takes long to read
+def _sheet(path: Path, _: int, sheet: str | None) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # openpyxl on styles it does not keep
-            return pd.read_excel(path, sheet_name=block.sheet or 0, dtype=object, na_values=list(MISSING))
+            return pd.read_excel(path, sheet_name=sheet or 0, dtype=object, na_values=list(MISSING))
     except _BROKEN as error:
         raise _broken(path, error) from None
 
@@ -247,7 +253,7 @@ def _whole(frame: Callable[[Path, ReadingsBlock], pd.DataFrame], first_row: int)
         return [str(c).strip() for c in frame(path, block).columns]
 
     def pieces(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
-        table = frame(path, block)
+        table = frame(path, block).copy(deep=False)
         table.columns = pd.Index([str(c).strip() for c in table.columns])
         yield Chunk(table[[*text, *wanted]].reset_index(drop=True), first_row)
 

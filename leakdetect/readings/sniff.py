@@ -29,7 +29,7 @@ _FORMATS = (
         for date in ("%d/%m/%Y", "%d.%m.%Y", "%m/%d/%Y", "%d-%m-%Y")
         for clock in ("%H:%M", "%H:%M:%S")
     ),
-    *("%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%d/%m/%y %H:%M", "%d/%m/%y %H:%M:%S", "%m/%d/%Y %I:%M %p"),
+    *("%d/%m/%y %H:%M", "%d/%m/%y %H:%M:%S", "%m/%d/%Y %I:%M %p"),
     *("%d/%m/%Y", "%d.%m.%Y", "%m/%d/%Y", "unix"),
 )
 
@@ -151,6 +151,8 @@ def _time_column(path: Path, head: pd.DataFrame, whole: pd.DataFrame) -> tuple[l
     """Return the time column, or date and clock, and the format if it is not ISO 8601."""
     named = [name for name in head if _TIME_NAME.search(str(name))]
     for name in [*named, *(other for other in head if other not in named)]:
+        if name not in named and not head[name].astype("str").str.contains(r"\d[-/:.]\d").any():
+            continue  # a plain number would pass for a year
         formats = [f for f in _FORMATS if _parses(head[name], f, unix=name in named)]
         if not formats:
             continue
