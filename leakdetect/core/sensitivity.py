@@ -142,9 +142,7 @@ def linearise(
     return Linearised(factors, junctions, conductance, holding, start, end, nodes)
 
 
-def _supplied(
-    nodes: int, fixed: NDArray[np.bool_], start: Ints, end: Ints, behaviour: Ints
-) -> NDArray[np.bool_]:
+def _supplied(nodes: int, fixed: NDArray[np.bool_], start: Ints, end: Ints, behaviour: Ints) -> NDArray[np.bool_]:
     """Say which nodes a fixed head reaches through links that are not closed."""
     use = behaviour != CLOSED
     graph = sp.coo_array((np.ones(int(use.sum())), (start[use], end[use])), shape=(nodes, nodes))

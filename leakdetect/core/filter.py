@@ -1,0 +1,62 @@
+"""A Kalman filter over levels and leak flows, and the test for a change since any past moment.
+
+The state is (levels of the channels by night, by day, flows of the known leaks); it wanders as a random walk. The
+filter follows it. The test compares the readings since a past moment with what the state of that moment predicts, so
+the reference stays frozen while an anomaly lasts (a windowed generalised likelihood ratio, Willsky & Jones 1976).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg as sla
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def update(mean: Floats, cov: Floats, observed: Floats, matrix: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Take one observation (Joseph form; channels that are NaN are left out).
+
+    Parameters
+    ----------
+    mean, cov : ndarray, shape (X,), (X, X)
+    observed : ndarray, shape (C,)
+    matrix : ndarray, shape (C, X)
+    noise : ndarray, shape (C, C)
+    """
+    good = np.isfinite(observed)
+    if not good.any():
+        return mean, cov
+    h, r = matrix[good], noise[np.ix_(good, good)]
+    ph = cov @ h.T
+    gain = sla.cho_solve(sla.cho_factor(h @ ph + r), ph.T).T
+    rest = np.eye(len(mean)) - gain @ h
+    new = rest @ cov @ rest.T + gain @ r @ gain.T
+    return mean + gain @ (observed[good] - h @ mean), (new + new.T) / 2
+
+
+def change_test(deviation: Floats, cov: Floats, candidates: Floats) -> tuple[Floats, Floats]:
+    """Test a deviation against many candidate causes at once.
+
+    Parameters
+    ----------
+    deviation : ndarray, shape (M,)
+        NaN where there is none.
+    cov : ndarray, shape (M, M)
+        Its covariance when nothing changed.
+    candidates : ndarray, shape (M, N)
+        What a unit of each cause does.
+
+    Returns
+    -------
+    score : ndarray, shape (N,)
+        s' W r.
+    information : ndarray, shape (N,)
+        s' W s. The size is score / information, its evidence score^2 / information (twice the log likelihood ratio).
+    """
+    good = np.isfinite(deviation)
+    lower = np.linalg.cholesky(cov[np.ix_(good, good)])
+    whitened = sla.solve_triangular(lower, candidates[good], lower=True, check_finite=False)
+    rest = sla.solve_triangular(lower, deviation[good], lower=True, check_finite=False)
+    return whitened.T @ rest, np.einsum("mn,mn->n", whitened, whitened)

@@ -1,0 +1,317 @@
+"""The model-based detector: `Detector` over a hydraulic model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from leakdetect.detector import State
+from leakdetect.errors import ReadingsError
+from leakdetect.events import Event, Repair
+from leakdetect.hydraulic.engine import Engine, band_of, observe
+from leakdetect.hydraulic.fit import fit
+from leakdetect.hydraulic.fitted import Fitted
+from leakdetect.hydraulic.raising import Raiser
+from leakdetect.hydraulic.steps import BLOCK_HOURS, Steps, block_of, block_start, from_dataset, step_of, week_seconds
+from leakdetect.network import Network
+from leakdetect.schema import SENSOR, TIME
+from leakdetect.site import Detection
+from leakdetect.stages.detection.history import History
+from leakdetect.stages.detection.tracker import HORIZON, Settings, Tracker, begin
+from leakdetect.stages.expected.boundary import Boundary, Drive, drive, find_boundary
+from leakdetect.stages.expected.model import Leaks
+from leakdetect.stages.residuals import block_means
+from leakdetect.units import M3H
+
+Floats = NDArray[np.float64]
+
+_BLOCK = np.timedelta64(BLOCK_HOURS, "h")
+_PER_DAY = 24 // BLOCK_HOURS
+_START_THRESHOLD = 45.0
+_SCAN_SPACING = 120.0  # [m] between the links looked at first
+_START_LEVELS = (0.05, 1.0, 3.0)  # [m], [m3/h]: first uncertainty of pressures, flows, balances after a fit
+
+
+class HydraulicDetector:
+    """Finds and places leaks with a hydraulic model.
+
+    Parameters
+    ----------
+    network : Network
+        The drawing.
+    timezone : str
+        Of the demand patterns: the site's.
+    settings : Detection
+    repairs : sequence of Repair
+        Known from the day they are done.
+    progress : callable, optional
+        Told what is done and how far it is (0 to 1).
+    """
+
+    name: ClassVar[str] = "hydraulic"
+
+    def __init__(
+        self, network: Network, *, timezone: str = "UTC", settings: Detection | None = None,
+        repairs: Sequence[Repair] = (), progress: Callable[[str, float], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.network, self.timezone = network, timezone
+        self.settings = settings or Detection()
+        self.repairs = sorted(repairs, key=lambda r: r.time)
+        self._progress = progress or (lambda _what, _share: None)
+        self._near: dict[int, Floats] = {}
+
+    # -- fit ---------------------------------------------------------------------------------------------------
+
+    def fit(self, data: xr.Dataset) -> xr.Dataset:
+        """Fit the leak-free picture; see `Detector`. Raises ReadingsError, ConvergenceError, ElementError."""
+        boundary, names = self._boundary(data)
+        step = self._step(data)
+        steps = from_dataset(data, step)
+        given = self._drive(boundary, steps, np.full(steps.reading.shape[1], np.nan), step)
+
+        def track(fitted: Fitted) -> tuple[Leaks, Floats]:
+            return self._follow_window(fitted, boundary, names, steps, step)
+
+        fitted = fit(
+            self.network, boundary, steps, given, track=track, start_threshold=_START_THRESHOLD,
+            false_alarms=self.settings.false_alarms_per_year, progress=self._progress,
+        )  # fmt: skip
+        model = fitted.to_dataset(self.network, self._channels(boundary, names))
+        model.attrs["step_seconds"] = int(step / np.timedelta64(1, "s"))
+        return model
+
+    def _follow_window(
+        self, fitted: Fitted, boundary: Boundary, names: list[str], steps: Steps, step: np.timedelta64
+    ) -> tuple[Leaks, Floats]:
+        """Track the window of the fit; return the leaks found, with their flow at each step, and the block maxima."""
+        tops: list[float] = []
+        run = _Run(self, fitted, boundary, names, step, None)
+        try:
+            run.take(steps, tops.append, lambda share: self._progress("search", share))
+            history = run.history
+            leaks = [leak for leak in history.leaks if leak.raised >= 0]
+            flow = np.zeros((len(steps), len(leaks)))
+            number = np.array([block_of(t) for t in steps.time])
+            for k, leak in enumerate(leaks):
+                course = np.array(leak.flow)
+                row = number - leak.since
+                inside = (row >= 0) & (row < len(course))
+                flow[inside, k] = np.maximum(course[row[inside]], 0.0) / M3H
+            links = run.engine.candidates[[leak.link for leak in leaks]] if leaks else np.zeros(0, dtype=np.int64)
+            return Leaks(links, flow), np.array(tops)
+        finally:
+            run.engine.close()
+
+    # -- recursion ---------------------------------------------------------------------------------------------
+
+    def begin(self, model: xr.Dataset) -> State:
+        """Return the state before the first step."""
+        return {}
+
+    def update(self, model: xr.Dataset, state: State, data: xr.Dataset) -> tuple[State, list[Event], xr.Dataset]:
+        """Take the next steps; see `Detector`. Events are raised when a block of 6 hours is complete."""
+        boundary, names = self._boundary(data)
+        fitted = Fitted.from_dataset(model, self.network, self._channels(boundary, names))
+        step = np.timedelta64(int(model.attrs["step_seconds"]), "s").astype("timedelta64[ns]")
+        steps = from_dataset(data, step)
+        run = _Run(self, fitted, boundary, names, step, state or None)
+        try:
+            shown = run.take(steps, lambda _top: None, lambda share: self._progress("detect", share))
+            return run.to_plain(), run.raiser.events(run.history, run.ready()), self._grown(data, boundary, run, shown)
+        finally:
+            run.engine.close()
+
+    def _grown(
+        self, data: xr.Dataset, boundary: Boundary, run: _Run, shown: tuple[Steps, Floats, Floats]
+    ) -> xr.Dataset:
+        """Add expected, expected_sd, residual and score at the pressures and flows."""
+        steps, observed, residual = shown
+        shape = (data.sizes[TIME], data.sizes[SENSOR])
+        layers = {name: np.full(shape, np.nan) for name in ("expected", "expected_sd", "residual", "score")}
+        scale = np.r_[np.ones(len(boundary.pressures)), np.full(len(boundary.flows), M3H)]
+        rows = np.searchsorted(steps.time, data[TIME].values.astype("datetime64[ns]"))
+        sd = np.sqrt(np.diagonal(run.picture.white, axis1=1, axis2=2).mean(axis=0))
+        # A leak pulls pressures down and inflows up.
+        sign = np.r_[-np.ones(len(boundary.pressures)), np.ones(len(boundary.flows))]
+        for channel, sensor in enumerate(boundary.sensors()):
+            rest = residual[rows, channel]
+            layers["residual"][:, sensor] = rest / scale[channel]
+            layers["expected"][:, sensor] = (observed[rows, channel] - rest) / scale[channel]
+            layers["expected_sd"][:, sensor] = sd[channel] / scale[channel]
+            layers["score"][:, sensor] = sign[channel] * rest / sd[channel]
+        return data.assign({name: ((TIME, SENSOR), value) for name, value in layers.items()})
+
+    # -- small things ------------------------------------------------------------------------------------------
+
+    def _boundary(self, data: xr.Dataset) -> tuple[Boundary, list[str]]:
+        names = [str(n) for n in data[SENSOR].values]
+        quantity, element = [str(q) for q in data["quantity"].values], [str(e) for e in data["element"].values]
+        return find_boundary(self.network, names, quantity, element), names
+
+    def _channels(self, boundary: Boundary, names: list[str]) -> list[str]:
+        return [names[s] for s in boundary.sensors()] + [f"balance {zone}" for zone in boundary.zone_names]
+
+    def _step(self, data: xr.Dataset) -> np.timedelta64:
+        step = step_of(data)
+        if _BLOCK % step:
+            raise ReadingsError(f"step_minutes must divide {BLOCK_HOURS} hours: set it to 15, 30 or 60 in site.toml")
+        return step
+
+    def _drive(self, boundary: Boundary, steps: Steps, before: Floats, step: np.timedelta64) -> Drive:
+        week = week_seconds(steps.time, self.timezone)
+        return drive(boundary, steps.reading, steps.last, before, float(step / np.timedelta64(1, "s")), week)
+
+    def near(self, candidates: NDArray[np.int64], column: int) -> Floats:
+        """Return the distance from one candidate link to all [m]."""
+        link = int(candidates[column])
+        if link not in self._near:
+            self._near[link] = self.network.distances(link)
+        distances: Floats = self._near[link][candidates]
+        return distances
+
+
+class _Run:
+    """One call's work: the engine, the tracker and the memory they share."""
+
+    def __init__(
+        self, owner: HydraulicDetector, fitted: Fitted, boundary: Boundary, names: list[str], step: np.timedelta64,
+        state: State | None,
+    ) -> None:  # fmt: skip
+        self.owner, self.boundary, self.step = owner, boundary, step
+        per_block = int(_BLOCK / step)
+        channel_names = owner._channels(boundary, names)
+        self.engine = Engine(owner.network, boundary, fitted, channel_names, per_block, _PER_DAY)
+        self.picture = self.engine.picture
+        candidates = self.engine.candidates
+        self.tracker = Tracker(
+            self.picture, Settings(fitted.threshold, owner.settings.smallest_leak_m3h),
+            self._scan(), lambda column: owner.near(candidates, column), self._relinearise,
+        )  # fmt: skip
+        self.raiser = Raiser(
+            owner.network, candidates, self.picture, self.tracker, owner.settings, channel_names, owner.repairs,
+            f"{owner.name} {fitted.window[0][:10]}/{fitted.window[1][:10]}",
+        )  # fmt: skip
+        sensors = len(names)
+        if state is None:
+            empty = np.zeros((0, sensors))
+            times = np.zeros(0, dtype="datetime64[ns]")
+            self.steps = Steps(times, empty, empty, times)
+            self.before = np.full(sensors, np.nan)
+            self.history: History | None = None
+        else:
+            self.steps = Steps.from_plain(state["steps"])
+            self.before = state["before"]
+            self.history = History.from_plain(state["history"]) if state["history"] else None
+            self.raiser.load(state["raiser"])
+
+    def to_plain(self) -> State:
+        """Return the state as arrays and JSON values."""
+        state: dict[str, Any] = {
+            "steps": self.steps.to_plain(),
+            "before": self.before,
+            "history": self.history.to_plain() if self.history else {},
+            "raiser": self.raiser.to_plain(),
+        }
+        return state
+
+    def ready(self) -> np.datetime64:
+        """Return the time of the last reading taken."""
+        return self.steps.ready[-1]
+
+    def _scan(self) -> NDArray[np.int64]:
+        """Return links spread over the network so that each has one within the spacing or so."""
+        candidates = self.engine.candidates
+        left = np.ones(len(candidates), dtype=bool)
+        chosen = []
+        while left.any():
+            column = int(np.argmax(left))
+            chosen.append(column)
+            left &= self.owner.near(candidates, column) > _SCAN_SPACING
+            left[column] = False
+        return np.array(chosen, dtype=np.int64)
+
+    def take(
+        self, steps: Steps, told: Callable[[float], None], progress: Callable[[float], None]
+    ) -> tuple[Steps, Floats, Floats]:
+        """Take steps; return them with what the channels read and what is left beyond the leak-free network."""
+        start = len(self.steps)
+        self.steps = self.steps.then(steps, self.step)
+        shown = self.steps[start:]
+        given = self.owner._drive(self.boundary, self.steps, self.before, self.step)
+
+        observed = observe(self.boundary, self.steps.reading, given, self.engine.fitted.balance)[start:]
+        residual = np.full_like(observed, np.nan)
+        first = block_of(self.steps.time[0]) + (
+            1 if self.steps.time[0] > block_start(block_of(self.steps.time[0])) else 0
+        )
+        block = self.history.last + 1 if self.history else first
+        per_block = self.engine.per_block
+        total = max((block_of(self.steps.time[-1]) - block), 1)
+        began = block
+        while True:
+            row = self._row(block)
+            if row < 0 or row + per_block > len(self.steps):
+                break
+            values = self._residual(given, block, block + 1)
+            self._keep(residual, values, row - start)
+            weights = self.engine.weights(given[row : row + per_block])
+            if self.history is None:
+                scale = np.r_[
+                    np.full(len(self.boundary.pressures), _START_LEVELS[0]),
+                    np.full(len(self.boundary.flows), _START_LEVELS[1]),
+                    np.full(len(self.boundary.zone_names), _START_LEVELS[2]),
+                ]
+                self.history = begin(self.picture, block, scale)
+            self._given = given
+            observed_block = block_means(values, per_block)[0]
+            told(self.tracker.take(self.history, observed_block, weights[0], int(band_of(weights)[0])))
+            self.raiser.look(self.history, block, self.steps.ready[row + per_block - 1])
+            block += 1
+            progress((block - began) / total)
+        self._trim()
+        return shown, observed, residual
+
+    def _row(self, block: int) -> int:
+        return int((block_start(block) - self.steps.time[0]) / self.step)
+
+    def _keep(self, residual: Floats, values: Floats, row: int) -> None:
+        begin_row = max(row, 0)
+        if row + len(values) > 0:
+            residual[begin_row : row + len(values)] = values[begin_row - row :]
+
+    def _residual(self, given: Drive, start: int, stop: int) -> Floats:
+        """Return the steps' residual over blocks start..stop-1, with the leaks believed in them."""
+        rows = slice(self._row(start), self._row(stop))
+        running = []
+        if self.history is not None:
+            running = [k for k in self.history.leaks if k.since < stop and (k.until < 0 or k.until > start)]
+        flow = np.zeros((stop - start, len(running)))
+        for k, leak in enumerate(running):
+            for block in range(max(start, leak.since), stop if leak.until < 0 else min(stop, leak.until)):
+                flow[block - start, k] = leak.flow[min(block - leak.since, len(leak.flow) - 1)] if leak.flow else 0.0
+        steps = np.repeat(flow, self.engine.per_block, axis=0)
+        return self.engine.residual(self.steps.reading[rows], given[rows], running, steps)
+
+    def _relinearise(self, history: History, block: int) -> None:
+        start = max(block, history.first, block_of(self.steps.time[0]) + 1)
+        stop = history.last + 1
+        if start >= stop:
+            return
+        values = block_means(self._residual(self._given, start, stop), self.engine.per_block)
+        history.observed[history.rows(start, stop)] = values
+
+    def _trim(self) -> None:
+        keep = int((HORIZON + 2) * 24 * 3600 / (self.step / np.timedelta64(1, "s")))
+        if len(self.steps) > keep:
+            # Cut at a block's start, so that the blocks in memory keep all their steps.
+            start = self._row(block_of(self.steps.time[-keep]) + 1)
+            self.before = _last_known(self.steps.last[:start], self.before)
+            self.steps = self.steps[start:]
+
+
+def _last_known(last: Floats, before: Floats) -> Floats:
+    return last[-1] if len(last) else before

@@ -1,0 +1,139 @@
+"""Steps to blocks: what each block shows beyond the model, with whatever leaks are assumed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakdetect.hydraulic.fitted import Fitted
+from leakdetect.network import Network
+from leakdetect.stages.detection.history import Leak
+from leakdetect.stages.detection.windows import Picture
+from leakdetect.stages.expected.boundary import Boundary, Drive
+from leakdetect.stages.expected.loads import Tables, find_tables, total_load
+from leakdetect.stages.expected.model import HydraulicModel, Leaks
+from leakdetect.units import M3H
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def week_row(week: Floats) -> Ints:
+    """Return the hour of the week, 0..167."""
+    rows: Ints = (week // 3600).astype(np.int64) % 168
+    return rows
+
+
+def observe(boundary: Boundary, reading: Floats, given: Drive, balance: Floats) -> Floats:
+    """Return what the channels read [m, m3/h], shape (T, C): pressures, flows, then what each zone's balance leaves."""
+    sensors = boundary.sensors()
+    scale = np.r_[np.ones(len(boundary.pressures)), np.full(len(boundary.flows), M3H)]
+    use = given.net.copy()
+    metered = np.nan_to_num(given.metered)
+    for column, (node, _) in enumerate(boundary.meters):
+        zone = boundary.zone[node]
+        if zone >= 0:
+            use[:, zone] -= metered[:, column]
+    left = np.where(given.valid[:, None], use * M3H - balance[week_row(given.week)], np.nan)
+    return np.hstack([reading[:, sensors] * scale, left])
+
+
+def rivals(boundary: Boundary, tables: Tables, names: list[str], network: Network) -> tuple[Floats, tuple[str, ...]]:
+    """Return what is not a leak: table (K, C, X) of one unit of each, and names for people."""
+    loads, channels, _ = tables.signature.shape
+    first_balance = len(boundary.pressures) + len(boundary.flows)
+    unit = np.eye(channels)
+    labels = []
+    for c in range(channels):
+        if c < len(boundary.pressures):
+            labels.append(f"sensor {names[c]}")
+        elif c < first_balance:
+            sensor = boundary.flows[c - len(boundary.pressures), 1]
+            unit[first_balance:, c] = boundary.inflow[:, sensor]
+            labels.append(f"sensor {names[c]}")
+        else:
+            labels.append(f"demand of {boundary.zone_names[c - first_balance]}")
+    labels += [f"setting of {network.link_names[v]}" for v in tables.valves]
+    labels += [f"customers of {boundary.zone_names[z] if z >= 0 else 'all'}, category {c}" for z, c in tables.mixes]
+    every = np.concatenate([np.broadcast_to(unit, (loads, channels, channels)), tables.valve, tables.mix], axis=2)
+    keep = np.abs(every).max(axis=(0, 1)) > 1e-9
+    return every[:, :, keep], tuple(label for label, k in zip(labels, keep, strict=True) if k)
+
+
+class Engine:
+    """The model under its readings, block by block.
+
+    Parameters
+    ----------
+    network, boundary, fitted : see their classes
+    names : list of str
+        Of the observed channels (pressures, flows).
+    per_block : int
+        Steps in a block.
+    """
+
+    def __init__(
+        self, network: Network, boundary: Boundary, fitted: Fitted, names: list[str], per_block: int, per_day: int
+    ) -> None:  # fmt: skip
+        self.network, self.boundary, self.fitted, self.per_block = network, boundary, fitted, per_block
+        self.model = HydraulicModel(network, boundary, fitted.physics)
+        self.candidates = np.flatnonzero(network.is_pipe)
+        tables = find_tables(self.model, fitted.loads)
+        rival, rival_names = rivals(boundary, tables, names, network)
+        self.picture = Picture(
+            tables.signature[:, :, self.candidates], rival, rival_names, fitted.noise.white,
+            fitted.noise.walk / per_day, per_day,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close EPANET."""
+        self.model.close()
+
+    def expected(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
+        """Return what pressures and flows should show, corrected, shape (T, P + F)."""
+        raw = self.model.run(given, leaks, tick)
+        return raw + self.fitted.correction.of(raw, given.week)
+
+    def residual(self, reading: Floats, given: Drive, running: list[Leak], flow: Floats) -> Floats:
+        """Return the channels' residual with leaks assumed, plus what those explain to first order, shape (T, C).
+
+        Parameters
+        ----------
+        reading : ndarray, shape (T, S)
+        given : Drive
+        running : list of Leak
+            Assumed in the model, length R.
+        flow : ndarray, shape (T, R)
+            [m3/h].
+        """
+        links = self.candidates[[leak.link for leak in running]] if running else np.zeros(0, dtype=np.int64)
+        leaks = Leaks(links, np.maximum(flow, 0.0) / M3H)
+        observed = observe(self.boundary, reading, given, self.fitted.balance)
+        expected = self.expected(given, leaks)
+        rest = observed
+        count = expected.shape[1]
+        rest[:, :count] -= expected
+        if running:
+            weights = self.fitted.loads.weights(total_load(given))
+            for k, leak in enumerate(running):
+                effect = self.picture.at(weights, leak.link)[:, :count]
+                rest[:, :count] += effect * np.maximum(flow[:, k], 0.0)[:, None]
+        return rest
+
+    def weights(self, given: Drive) -> Floats:
+        """Return the load weights of each block, shape (B, K)."""
+        steps = self.fitted.loads.weights(total_load(given))
+        return steps.reshape(-1, self.per_block, steps.shape[1]).mean(axis=1)
+
+    def bands(self, weights: Floats) -> Ints:
+        """Return night (0) or day (1) of each block, by its load."""
+        return band_of(weights)
+
+
+def band_of(weights: Floats) -> Ints:
+    """Return 0 for blocks of low load, 1 of high, shape (B,)."""
+    place = weights @ np.arange(weights.shape[1])
+    bands: Ints = (place >= (weights.shape[1] - 1) / 2).astype(np.int64)
+    return bands

@@ -1,0 +1,186 @@
+"""When a followed leak becomes an event, and what is said of it: place, zone, flow, onset, evidence; its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakdetect.events import Candidate, Event, Evidence, Kind, Repair, Status, Zone
+from leakdetect.hydraulic.steps import block_of, block_start
+from leakdetect.network import Network
+from leakdetect.site import Detection
+from leakdetect.stages.detection.history import History, Leak
+from leakdetect.stages.detection.tracker import Tracker, course
+from leakdetect.stages.detection.windows import Deviation, Picture, deviation
+from leakdetect.stages.localisation import adjacency, probability, shares, zone
+
+Floats = NDArray[np.float64]
+
+_PLACED_M = 1000.0  # a zone this short is worth walking at once
+_WAIT_STEP, _WAIT_RAMP = 3, 12  # blocks that a vague place is waited for
+_MOST_CANDIDATES = 50
+_SIGNATURE_ERROR = 0.08  # share of its size by which a signature may be wrong
+_Z80 = 1.2816
+_FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
+_REPAIR_M = 300.0
+
+
+class Raiser:
+    """Raises events from the tracker's leaks and keeps what was said."""
+
+    def __init__(
+        self, network: Network, candidates: NDArray[np.int64], picture: Picture, tracker: Tracker,
+        settings: Detection, channels: list[str], repairs: Sequence[Repair], model: str,
+    ) -> None:  # fmt: skip
+        self.network, self.candidates, self.picture, self.tracker = network, candidates, picture, tracker
+        self.settings, self.channels, self.repairs, self.model = settings, channels, list(repairs), model
+        self._adjacent = adjacency(network.start, network.end, len(network.node_names))
+        self._events: dict[int, Event] = {}
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {str(key): event.to_dict() for key, event in self._events.items()}
+
+    def load(self, plain: dict[str, Any]) -> None:
+        """Read what `to_plain` wrote."""
+        self._events = {int(key): Event.from_dict(value) for key, value in plain.items()}
+
+    def events(self, history: History | None, until: np.datetime64) -> list[Event]:
+        """Return every event so far, with its state at the last reading."""
+        return [replace(event, data_until=until) for event in self._events.values()]
+
+    # -- one block ---------------------------------------------------------------------------------------------
+
+    def look(self, history: History, block: int, ready: np.datetime64) -> None:
+        """Raise, place anew, withdraw and end, after a block whose last reading came at `ready`."""
+        self._repair(history, block)
+        for leak in list(history.leaks):
+            if leak.raised < 0 and leak.until < 0:
+                self._consider(history, leak, ready)
+            elif leak.raised < 0:
+                history.leaks.remove(leak)
+        for leak in history.leaks:
+            event = self._events.get(leak.id)
+            if event is None:
+                continue
+            if leak.until >= 0 and event.end is None:
+                done = Status.REPAIRED if event.status == Status.REPAIRED else Status.CLOSED
+                self._events[leak.id] = replace(event, status=done, end=block_start(leak.until))
+            elif leak.until < 0 and (block + 1) % self.picture.per_day == 0:
+                self._events[leak.id] = replace(event, latest=self._latest(history, leak))
+        history.leaks = [k for k in history.leaks if k.until < 0 or k.until >= history.first]
+
+    def _consider(self, history: History, leak: Leak, ready: np.datetime64) -> None:
+        seen = self._seen(history, leak)
+        if seen is None:
+            return
+        evidence = self._evidence(seen)
+        age = history.last - leak.detected
+        best = int(np.argmax(evidence))
+        if evidence[best] < 0.5 * self.tracker.settings.threshold and age > 0:
+            history.leaks.remove(leak)
+            self.tracker.relinearise(history, leak.since)
+            self.tracker.follow(history, leak.since)
+            return
+        if best != leak.link:
+            leak.link = best
+            self.tracker.relinearise(history, leak.since)
+            self.tracker.follow(history, leak.since)
+        chance = probability(evidence, self.network.length[self.candidates])
+        place = self._zone(chance)
+        if place.length_m <= _PLACED_M or age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP):
+            leak.raised = history.last
+            self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
+
+    def _seen(self, history: History, leak: Leak) -> Deviation | None:
+        since = leak.since - 1
+        if since not in history.snapshots or since + 1 < history.first:
+            return None
+        shape = course(history.last - since, leak.ramp)
+        seen = deviation(self.picture, history, since, shape, frozenset({leak.id}))
+        if seen is None:
+            return None
+        # What the model shows of a leak is itself off by a share of its size.
+        error = np.nan_to_num(seen.value) * _SIGNATURE_ERROR
+        return replace(seen, cov=seen.cov + np.diag(error**2))
+
+    def _evidence(self, seen: Deviation) -> Floats:
+        score, information = seen.against(self.picture.signature)
+        out: Floats = np.sign(score) * score**2 / np.maximum(information, 1e-12)
+        return out
+
+    def _zone(self, chance: Floats) -> Zone:
+        every = np.zeros(len(self.network.link_names))
+        every[self.candidates] = chance
+        links = zone(every, self.network.length, self._adjacent, self.settings.zone_probability)
+        names = tuple(self.network.link_names[i] for i in links)
+        return Zone(names, float(self.network.length[links].sum()), float(every[links].sum()))
+
+    def _flow(self, history: History, leak: Leak) -> tuple[float, float, float]:
+        snapshot = history.snapshots[history.last]
+        place = 2 * self.picture.channels + snapshot.ids.index(leak.id)
+        flow = max(float(snapshot.mean[place]), 0.0)
+        sd = float(np.hypot(np.sqrt(snapshot.cov[place, place]), _FLOW_ERROR * flow))
+        return flow, max(flow - _Z80 * sd, 0.0), flow + _Z80 * sd
+
+    def _event(
+        self, history: History, leak: Leak, seen: Deviation, chance: Floats, place: Zone, ready: np.datetime64
+    ) -> Event:  # fmt: skip
+        order = np.argsort(-chance, kind="stable")[:_MOST_CANDIDATES]
+        names = [self.network.link_names[self.candidates[i]] for i in order]
+        flow, low, high = self._flow(history, leak)
+        best = names[0]
+        identity = f"{np.datetime_as_string(ready, unit='m').replace(':', '')}-{best}"
+        return Event(
+            id=identity,
+            status=Status.OPEN,
+            kind=Kind.INCIPIENT if leak.ramp else Kind.ABRUPT,
+            raised_at=ready,
+            start=block_start(leak.since),
+            start_low=block_start(leak.low_onset),
+            start_high=block_start(max(leak.high_onset, leak.since) + 1),
+            end=None,
+            flow_m3h=flow,
+            flow_low=low,
+            flow_high=high,
+            candidates=tuple(Candidate(n, float(chance[i])) for n, i in zip(names, order, strict=True)),
+            zone=place,
+            evidence=self._shares(seen, leak),
+            model=self.model,
+            data_until=ready,
+        )
+
+    def _shares(self, seen: Deviation, leak: Leak) -> tuple[Evidence, ...]:
+        table = self.picture.signature[:, :, leak.link]
+        part = shares(seen.value, seen.cov, (seen.load @ table).ravel())
+        channels = self.picture.channels
+        both = part[:channels] + part[channels:]
+        found = [Evidence(self.channels[c], float(both[c])) for c in np.argsort(-both, kind="stable") if both[c] > 0]
+        return tuple(found)
+
+    def _latest(self, history: History, leak: Leak) -> dict[str, Any]:
+        flow, low, high = self._flow(history, leak)
+        return {"flow_m3h": flow, "flow_low": low, "flow_high": high}
+
+    # -- repairs -----------------------------------------------------------------------------------------------
+
+    def _repair(self, history: History, block: int) -> None:
+        """End the nearest running leak at a repair that was done in this block."""
+        for repair in self.repairs:
+            if block_of(repair.time) != block or not self.network.has_link(repair.link):
+                continue
+            away = self.network.distances(self.network.link(repair.link))[self.candidates]
+            running = [k for k in history.leaks if k.until < 0 and away[k.link] <= _REPAIR_M]
+            if not running:
+                continue
+            leak = min(running, key=lambda k: float(away[k.link]))
+            leak.until = block
+            del leak.flow[leak.until - leak.since :]
+            if leak.id in self._events:
+                self._events[leak.id] = replace(self._events[leak.id], status=Status.REPAIRED)
+            self.tracker.relinearise(history, block)
+            self.tracker.follow(history, block)

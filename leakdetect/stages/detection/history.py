@@ -1,0 +1,160 @@
+"""What the tracker remembers: recent blocks, the leaks it follows, the filter's past states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class Leak:
+    """A leak that the tracker follows.
+
+    Attributes
+    ----------
+    id : int
+    link : int
+        Column of the candidates: where it is believed to be.
+    since : int
+        First block in which it runs.
+    detected : int
+        Block at whose end it was first seen.
+    ramp : bool
+        Began slowly.
+    walk : float
+        [m3/h per sqrt(day)] by which its flow may wander.
+    raised : int
+        Block at whose end it was raised as an event, -1 before.
+    until : int
+        First block in which it no longer runs, -1 while it runs.
+    flow : list of float
+        [m3/h] estimated at each block from `since`.
+    low_onset, high_onset : int
+        Blocks between which it began, by the test's own likelihood.
+    """
+
+    id: int
+    link: int
+    since: int
+    detected: int
+    ramp: bool
+    walk: float
+    raised: int = -1
+    until: int = -1
+    flow: list[float] = field(default_factory=list)
+    low_onset: int = -1
+    high_onset: int = -1
+
+    def runs(self, block: int) -> bool:
+        """Say whether it runs in a block."""
+        return self.since <= block and (self.until < 0 or block < self.until)
+
+
+@dataclass
+class Snapshot:
+    """The filter's state after a block: mean, covariance and the ids of the leaks in it."""
+
+    mean: Floats
+    cov: Floats
+    ids: tuple[int, ...]
+
+
+@dataclass
+class History:
+    """The tracker's memory. Blocks are numbered from `first` on; their arrays grow and are cut to the horizon.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first block held.
+    observed : ndarray, shape (B, C)
+        Residual of each block plus what the leaks assumed in it explain.
+    weights : ndarray, shape (B, K)
+    band : ndarray of int, shape (B,)
+    leaks : list of Leak
+    snapshots : dict
+        By block number.
+    next_id : int
+    notes : list of (block, what)
+        Sensor faults and operational changes that were explained, for people.
+    """
+
+    first: int
+    observed: Floats
+    weights: Floats
+    band: Ints
+    leaks: list[Leak] = field(default_factory=list)
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    next_id: int = 1
+    notes: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """Number of the newest block."""
+        return self.first + len(self.observed) - 1
+
+    def rows(self, start: int, stop: int) -> slice:
+        """Return the rows of blocks start..stop-1."""
+        return slice(start - self.first, stop - self.first)
+
+    def append(self, observed: Floats, weights: Floats, band: int) -> int:
+        """Add a block; return its number."""
+        self.observed = np.vstack([self.observed, observed])
+        self.weights = np.vstack([self.weights, weights])
+        self.band = np.append(self.band, band)
+        return self.last
+
+    def running(self, block: int) -> list[Leak]:
+        """Return the leaks that run in a block, in a fixed order."""
+        return [leak for leak in self.leaks if leak.runs(block)]
+
+    def trim(self, keep: int, per_day: int) -> None:
+        """Forget what lies further back than `keep` blocks; thin older states to one a day."""
+        block = self.last
+        oldest = block - keep
+        pinned = {leak.since - 1 for leak in self.leaks if leak.until < 0}
+        recent = block - 4 * per_day
+        for b in list(self.snapshots):
+            daily = (b + 1) % per_day == 0
+            if b < oldest or (b < recent and not daily and b not in pinned):
+                del self.snapshots[b]
+        if self.first < oldest:
+            cut = oldest - self.first
+            self.observed, self.weights, self.band = self.observed[cut:], self.weights[cut:], self.band[cut:]
+            self.first = oldest
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return arrays and JSON values only."""
+        numbers = sorted(self.snapshots)
+        out: dict[str, Any] = {
+            "first": self.first,
+            "next_id": self.next_id,
+            "observed": self.observed,
+            "weights": self.weights,
+            "band": self.band,
+            "leaks": [vars(leak) | {"flow": [float(q) for q in leak.flow]} for leak in self.leaks],
+            "notes": [[b, text] for b, text in self.notes],
+            "snapshots": [[b, list(self.snapshots[b].ids)] for b in numbers],
+        }
+        for b in numbers:
+            out[f"mean{b}"], out[f"cov{b}"] = self.snapshots[b].mean, self.snapshots[b].cov
+        return out
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> History:
+        """Read what `to_plain` wrote."""
+        history = cls(int(plain["first"]), plain["observed"], plain["weights"], plain["band"])
+        history.next_id = int(plain["next_id"])
+        history.leaks = [Leak(**{**leak, "flow": list(leak["flow"])}) for leak in plain["leaks"]]
+        history.notes = [(int(b), str(text)) for b, text in plain["notes"]]
+        history.snapshots = {
+            int(b): Snapshot(plain[f"mean{b}"], plain[f"cov{b}"], tuple(int(i) for i in ids))
+            for b, ids in plain["snapshots"]
+        }
+        return history

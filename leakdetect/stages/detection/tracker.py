@@ -1,0 +1,305 @@
+"""The recursion: take a block, follow the known leaks, ask what else has changed, and explain it.
+
+Each block's readings update a filter over channel levels and leak flows. Then windows of many lengths, with a step and
+a ramp, are tested against the frozen state at their start. The best explanation beyond the threshold is accepted: a new
+leak, growth or end of a known one, or a rival cause (sensor, valve, customers). The filter then goes over the window
+again with it, and the question is put anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg as sla
+from numpy.typing import NDArray
+
+from leakdetect.core.filter import update
+from leakdetect.stages.detection.history import History, Leak, Snapshot
+from leakdetect.stages.detection.windows import Deviation, Picture, deviation
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+WINDOWS = (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+"""Lengths of the tested windows [days]; those of 4 days and more are tested once a day."""
+
+HORIZON = 66
+"""Days that the tracker looks back."""
+
+_RAMP_FROM = 2.0  # [days] a shorter ramp cannot be told from a step
+_RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
+_GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
+_STEP_WALK, _RAMP_WALK = 0.3, 0.6  # [m3/h per sqrt(day)]
+_ENDED = 0.5  # share of its flow that a leak must lose to have ended
+_ROUNDS = 4  # explanations accepted in one block
+_START_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the tracker is asked for.
+
+    Attributes
+    ----------
+    threshold : float
+        Evidence (twice the log likelihood ratio, less the price of choosing) beyond which a change is accepted.
+    smallest : float
+        [m3/h] leaks below are not looked for.
+    """
+
+    threshold: float = 40.0
+    smallest: float = 1.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """The best explanation of what a window shows."""
+
+    value: float
+    cause: str  # leak, end, growth, rival
+    index: int  # link candidate, leak id, or rival
+    size: float
+    since: int  # last block before it
+    ramp: bool
+    evidence: Floats  # of every link, in this window
+
+
+def begin(picture: Picture, first: int, scale: Floats) -> History:
+    """Return an empty history; `scale` (C,) is the first uncertainty of the levels."""
+    levels = 2 * picture.channels
+    k = picture.signature.shape[0]
+    history = History(first, np.zeros((0, picture.channels)), np.zeros((0, k)), np.zeros(0, dtype=np.int64))
+    cov = np.diag(np.concatenate([scale, scale]) ** 2)
+    history.snapshots[first - 1] = Snapshot(np.zeros(levels), cov, ())
+    return history
+
+
+class Tracker:
+    """The recursion over blocks; all memory is in the `History` it is given."""
+
+    def __init__(
+        self, picture: Picture, settings: Settings, scan: Ints, near: Callable[[int], Floats],
+        relinearise: Callable[[History, int], None],
+    ) -> None:  # fmt: skip
+        """Set up.
+
+        Parameters
+        ----------
+        picture : Picture
+        settings : Settings
+        scan : ndarray of int
+            Candidate links looked at first; all are when one of these stands out.
+        near : callable
+            From a link to its distance to every candidate link [m].
+        relinearise : callable
+            ``relinearise(history, block)`` computes `observed` anew from a block on, with the leaks now believed.
+        """
+        self.picture, self.settings, self.scan, self.near, self.relinearise = (
+            picture, settings, scan, near, relinearise,
+        )  # fmt: skip
+        per_day = picture.per_day
+        self.lengths = sorted({int(round(days * per_day)) for days in WINDOWS if days * per_day >= 1})
+        self._scan_table = picture.signature[:, :, scan]
+
+    # -- filter ------------------------------------------------------------------------------------------------
+
+    def follow(self, history: History, start: int) -> None:
+        """Filter blocks from `start` to the newest, from the snapshot before `start`."""
+        for block in range(start, history.last + 1):
+            self._filter(history, block)
+
+    def _filter(self, history: History, block: int) -> None:
+        picture = self.picture
+        levels = 2 * picture.channels
+        before = history.snapshots[block - 1]
+        running = history.running(block)
+        ids = tuple(leak.id for leak in running)
+        mean, cov = _rearranged(before, running, levels)
+        cov = cov.copy()
+        cov[:levels, :levels] += picture.walk
+        row = history.rows(block, block + 1)
+        weights, band = history.weights[row], int(history.band[row][0])
+        matrix = np.zeros((picture.channels, len(mean)))
+        matrix[:, band * picture.channels : (band + 1) * picture.channels] = np.eye(picture.channels)
+        for k, leak in enumerate(running):
+            cov[levels + k, levels + k] += leak.walk**2 / picture.per_day
+            matrix[:, levels + k] = picture.at(weights, leak.link)[0]
+        mean, cov = update(mean, cov, history.observed[row][0], matrix, picture.white[band])
+        history.snapshots[block] = Snapshot(mean, cov, ids)
+        for k, leak in enumerate(running):
+            del leak.flow[block - leak.since :]
+            leak.flow.append(float(mean[levels + k]))
+
+    # -- one block ---------------------------------------------------------------------------------------------
+
+    def take(self, history: History, observed: Floats, weights: Floats, band: int) -> float:
+        """Take a block; return its greatest evidence before anything is explained."""
+        block = history.append(observed, weights, band)
+        self._filter(history, block)
+        top = -np.inf
+        for _ in range(_ROUNDS):
+            change = self.best_change(history)
+            if change is None:
+                break
+            top = max(top, change.value)
+            if change.value < self.settings.threshold:
+                break
+            self.accept(history, change)
+        history.trim(HORIZON * self.picture.per_day, self.picture.per_day)
+        return float(top)
+
+    def best_change(self, history: History) -> Change | None:
+        """Return the best explanation over all windows that end at the newest block."""
+        block, per_day = history.last, self.picture.per_day
+        daily = (block + 1) % per_day == 0
+        best: Change | None = None
+        for n in self.lengths:
+            since = block - n
+            if since not in history.snapshots or since + 1 < history.first or (n >= 4 * per_day and not daily):
+                continue
+            for ramp in (False, True) if n >= _RAMP_FROM * per_day else (False,):
+                shape = course(n, ramp)
+                seen = deviation(self.picture, history, since, shape)
+                if seen is None:
+                    continue
+                change = self._explain(history, seen, since, ramp, best)
+                if change is not None and (best is None or change.value > best.value):
+                    best = change
+        return best
+
+    def _explain(self, history: History, seen: Deviation, since: int, ramp: bool, best: Change | None) -> Change | None:
+        picture, settings = self.picture, self.settings
+        links = picture.signature.shape[2]
+        price = 2 * np.log(links)
+        quick, _ = _evidence(seen, self._scan_table)
+        running = [k for k in history.running(history.last) if k.since <= since]
+        rival_evidence, rival_size = _evidence(seen, picture.rival)
+        rival_top = int(np.argmax(np.abs(rival_evidence)))
+        floor = max(settings.threshold, best.value if best else 0.0)
+        hopeful = max(quick.max(initial=0.0) * 1.3 - price, abs(rival_evidence[rival_top])) > 0.7 * floor
+        known, known_size = _evidence(seen, picture.signature[:, :, [k.link for k in running]])
+        if not hopeful and not (running and np.abs(known).max() > 0.7 * floor):
+            value = float(quick.max(initial=0.0) - price)
+            return Change(value, "leak", -1, 0.0, since, ramp, quick)
+        evidence, size = _evidence(seen, picture.signature)
+        allowed = np.where(size >= settings.smallest, evidence, -np.inf)
+        link = int(np.argmax(allowed))
+        options = [
+            Change(float(allowed[link] - price), "leak", link, float(size[link]), since, ramp, evidence),
+            Change(
+                float(abs(rival_evidence[rival_top]) - 2 * np.log(_RIVAL_ODDS)),
+                "rival", rival_top, float(rival_size[rival_top]), since, ramp, evidence,
+            ),
+        ]  # fmt: skip
+        for k, leak in enumerate(running):
+            if known[k] < 0:
+                options.append(
+                    Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
+                           evidence)
+                )  # fmt: skip
+            elif known[k] > evidence[link] - _GROWTH_MARGIN:
+                options.append(
+                    Change(float(evidence[link] - price + 1e-6), "growth", leak.id, float(known_size[k]), since, ramp,
+                           evidence)
+                )  # fmt: skip
+        return max(options, key=lambda c: c.value)
+
+    # -- explanations ------------------------------------------------------------------------------------------
+
+    def accept(self, history: History, change: Change) -> None:
+        """Take an explanation into the history and go over the window again with it."""
+        {"leak": self._new, "growth": self._grow, "end": self._end, "rival": self._rival}[change.cause](history, change)
+        self.relinearise(history, change.since + 1)
+        self.follow(history, change.since + 1)
+
+    def _new(self, history: History, change: Change) -> None:
+        walk = _RAMP_WALK if change.ramp else _STEP_WALK
+        leak = Leak(history.next_id, change.index, change.since + 1, history.last, change.ramp, walk)
+        leak.flow = (course(history.last - change.since, change.ramp) * change.size).tolist()
+        leak.low_onset, leak.high_onset = self._onset(history, change)
+        history.next_id += 1
+        history.leaks.append(leak)
+
+    def _onset(self, history: History, change: Change) -> tuple[int, int]:
+        """Return the blocks between which it began: window starts whose evidence is within 3.2 (an 80 % interval)."""
+        table = self.picture.signature[:, :, [change.index]]
+        starts, values = [], []
+        for n in self.lengths:
+            since = history.last - n
+            if since in history.snapshots and since + 1 >= history.first:
+                seen = deviation(self.picture, history, since, course(n, change.ramp))
+                if seen is not None:
+                    starts.append(since + 1)
+                    values.append(_evidence(seen, table)[0][0])
+        likely = [s for s, v in zip(starts, values, strict=True) if v > max(values) - 3.2]
+        neighbours = [s for s in starts if s < min(likely)]
+        return max(neighbours, default=min(likely)), max(likely)
+
+    def _grow(self, history: History, change: Change) -> None:
+        leak = next(k for k in history.leaks if k.id == change.index)
+        leak.walk = max(leak.walk, _RAMP_WALK)
+        self._doubt(history, change.since, leak.id, change.size)
+
+    def _end(self, history: History, change: Change) -> None:
+        leak = next(k for k in history.leaks if k.id == change.index)
+        flow = leak.flow[max(min(change.since - leak.since, len(leak.flow) - 1), 0)]
+        if -change.size < _ENDED * flow:
+            self._doubt(history, change.since, leak.id, change.size)
+        else:
+            leak.until = change.since + 1
+            del leak.flow[leak.until - leak.since :]
+
+    def _rival(self, history: History, change: Change) -> None:
+        channels = self.picture.channels
+        rows = history.rows(change.since + 1, history.last + 1)
+        effect = history.weights[rows].mean(axis=0) @ self.picture.rival[:, :, change.index]
+        both = np.concatenate([effect, effect]) * change.size
+        snapshot = history.snapshots[change.since]
+        cov = snapshot.cov.copy()
+        cov[: 2 * channels, : 2 * channels] += np.outer(both, both)
+        self._restart(history, change.since, Snapshot(snapshot.mean, cov, snapshot.ids))
+        history.notes.append((history.last, self.picture.rival_names[change.index]))
+
+    def _doubt(self, history: History, since: int, leak_id: int, size: float) -> None:
+        """Let a known leak's flow move by about `size` from a past block on."""
+        snapshot = history.snapshots[since]
+        place = 2 * self.picture.channels + snapshot.ids.index(leak_id)
+        cov = snapshot.cov.copy()
+        cov[place, place] += size**2 + 1.0
+        self._restart(history, since, Snapshot(snapshot.mean, cov, snapshot.ids))
+
+    def _restart(self, history: History, since: int, snapshot: Snapshot) -> None:
+        """Put a changed state in the past; older states know nothing of the change and are no reference any more."""
+        for b in [b for b in history.snapshots if b < since]:
+            del history.snapshots[b]
+        history.snapshots[since] = snapshot
+
+
+def course(n: int, ramp: bool) -> Floats:
+    """Return the shape of a change over n blocks: 1 throughout, or rising to 1."""
+    return np.arange(1, n + 1) / n if ramp else np.ones(n)
+
+
+def _evidence(seen: Deviation, table: Floats) -> tuple[Floats, Floats]:
+    """Return signed evidence and size of each cause."""
+    score, information = seen.against(table)
+    information = np.maximum(information, 1e-12)
+    return np.sign(score) * score**2 / information, score / information
+
+
+def _rearranged(before: Snapshot, running: list[Leak], levels: int) -> tuple[Floats, Floats]:
+    """Return mean and covariance with the leaks that run now: ended ones left out, new ones with a wide prior."""
+    place = {leak_id: levels + i for i, leak_id in enumerate(before.ids)}
+    keep = np.r_[np.arange(levels), [place[k.id] for k in running if k.id in place]].astype(np.int64)
+    mean, cov = before.mean[keep], before.cov[np.ix_(keep, keep)]
+    order = [k for k in running if k.id in place]
+    for leak in running:
+        if leak.id not in place:
+            guess = leak.flow[0] if leak.flow else 0.0
+            room = max(3.0, abs(leak.flow[-1] if leak.flow else 0.0)) ** 2
+            mean, cov = np.append(mean, guess), sla.block_diag(cov, room)
+            order.append(leak)
+    want = np.r_[np.arange(levels), [levels + order.index(k) for k in running]].astype(np.int64)
+    return mean[want], cov[np.ix_(want, want)]

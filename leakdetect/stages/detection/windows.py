@@ -1,0 +1,162 @@
+"""The test of one window: what has changed since the end of a past block, and what best explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakdetect.core.filter import change_test
+from leakdetect.stages.detection.history import History, Leak, Snapshot
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the tracker knows of the network; C channels, N candidate links, X rival causes.
+
+    Attributes
+    ----------
+    signature : ndarray, shape (K, C, N)
+        Of a leak of 1 m3/h.
+    rival : ndarray, shape (K, C, X)
+        Of sensor faults, valve settings, customers' mix and demand.
+    rival_names : tuple of str, length X
+    white : ndarray, shape (2, C, C)
+    walk : ndarray, shape (2 C, 2 C)
+        Per block.
+    per_day : int
+        Blocks a day.
+    """
+
+    signature: Floats
+    rival: Floats
+    rival_names: tuple[str, ...]
+    white: Floats
+    walk: Floats
+    per_day: int
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.signature.shape[1]
+
+    def at(self, weights: Floats, link: int) -> Floats:
+        """Return a link's signature at blocks of given load weights (B, K): shape (B, C)."""
+        out: Floats = weights @ self.signature[:, :, link]
+        return out
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What a window shows beyond its frozen reference: least-squares size of the shape on every channel and band.
+
+    Attributes
+    ----------
+    value, cov : ndarray, shape (2 C,), (2 C, 2 C)
+        NaN in bands or channels without readings.
+    load : ndarray, shape (2, K)
+        Mean load weights of each band, for the candidates' signatures.
+    """
+
+    value: Floats
+    cov: Floats
+    load: Floats
+
+    def against(self, table: Floats) -> tuple[Floats, Floats]:
+        """Return score and information (see `core.filter.change_test`) of causes in a table (K, C, N)."""
+        stacked = np.concatenate([np.tensordot(load, table, axes=1) for load in self.load])
+        return change_test(self.value, self.cov, stacked)
+
+
+def deviation(
+    picture: Picture, history: History, since: int, shape: Floats, leave_out: frozenset[int] = frozenset()
+) -> Deviation | None:
+    """Compare the blocks after `since` with what the state at its end predicts.
+
+    Parameters
+    ----------
+    since : int
+        A block that has a snapshot.
+    shape : ndarray, shape (n,)
+        The course of the supposed change over the n blocks after `since`.
+    leave_out : set of int
+        Ids of leaks that are to be explained anew.
+
+    Returns
+    -------
+    Deviation or None
+        None where no block of the window has readings.
+    """
+    channels = picture.channels
+    snapshot = history.snapshots[since]
+    n = len(shape)
+    rows = history.rows(since + 1, since + 1 + n)
+    observed, weights, band = history.observed[rows], history.weights[rows], history.band[rows]
+    blocks = np.arange(since + 1, since + 1 + n)
+    leaks = [leak for leak in history.leaks if leak.id not in leave_out and leak.since <= blocks[-1]]
+    leaks = [leak for leak in leaks if leak.until < 0 or leak.until > blocks[0]]
+    flows, cov = _beliefs(history, snapshot, leaks, channels, n, picture)
+    value = np.full(2 * channels, np.nan)
+    load = np.zeros((2, weights.shape[1]))
+    noise = np.zeros((2 * channels, 2 * channels))
+    basis = np.zeros((2 * channels, 2 * channels + len(leaks)))
+    for b in (0, 1):
+        here = band == b
+        part = slice(b * channels, (b + 1) * channels)
+        square = float((shape[here] ** 2).sum())
+        if square == 0:
+            noise[part, part] = np.eye(channels)
+            continue
+        course = shape[here]
+        rest = observed[here] - snapshot.mean[part]
+        for k, leak in enumerate(leaks):
+            running = np.array([leak.runs(int(i)) for i in blocks[here]], dtype=float)
+            effect = picture.at(weights[here], leak.link) * running[:, None]
+            rest = rest - effect * flows[k]
+            basis[part, 2 * channels + k] = course @ effect / square
+        good = np.isfinite(rest)
+        weight = np.where(good, course[:, None], 0.0)
+        total = (weight**2).sum(axis=0)
+        mean = (weight * np.where(good, rest, 0.0)).sum(axis=0)
+        enough = total > square / 2
+        value[part] = np.where(enough, mean / np.maximum(total, 1e-12), np.nan)
+        load[b] = course**2 @ weights[here] / square
+        noise[part, part] = picture.white[b] / square
+        basis[part, part] = np.eye(channels) * course.sum() / square
+    if not np.isfinite(value).any():
+        return None
+    return Deviation(value, noise + basis @ cov @ basis.T, load)
+
+
+def _beliefs(
+    history: History, snapshot: Snapshot, leaks: list[Leak], channels: int, n: int, picture: Picture
+) -> tuple[Floats, Floats]:
+    """Return flows of the leaks and the covariance of (levels, flows) as believed at the window's start.
+
+    Leaks that began later carry what the filter says of them now, with room for error.
+    """
+    wandered = n / 3.0  # mean variance of a walk over the window, weighed evenly
+    levels = 2 * channels
+    size = levels + len(leaks)
+    cov = np.zeros((size, size))
+    cov[:levels, :levels] = snapshot.cov[:levels, :levels] + picture.walk * wandered
+    place = {leak_id: levels + i for i, leak_id in enumerate(snapshot.ids)}
+    flows = np.zeros(len(leaks))
+    for k, leak in enumerate(leaks):
+        row = levels + k
+        if leak.id in place:
+            old = place[leak.id]
+            flows[k] = snapshot.mean[old]
+            cov[row, :levels] = cov[:levels, row] = snapshot.cov[old, :levels]
+            for other, twin in enumerate(leaks):
+                if twin.id in place:
+                    cov[row, levels + other] = snapshot.cov[old, place[twin.id]]
+            cov[row, row] += leak.walk**2 * wandered / picture.per_day
+        else:
+            flows[k] = leak.flow[-1] if leak.flow else 0.0
+            cov[row, row] = 1.0 + (0.3 * flows[k]) ** 2
+    return flows, cov

@@ -1,0 +1,260 @@
+"""What the network would show: steady states of the calibrated model under what the readings impose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakdetect.core.headloss import loss
+from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Linearised, linearise
+from leakdetect.epanet import Epanet
+from leakdetect.errors import ConvergenceError
+from leakdetect.network import Link, Network
+from leakdetect.stages.expected.boundary import Boundary, Drive
+from leakdetect.units import M3H
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_LEAST_REST = 0.02  # share of the nominal demand that unmetered customers use at the least
+_HOLDING = {Link.PRV: HOLDS_END, Link.PSV: HOLDS_START, Link.FCV: HOLDS_FLOW}
+
+
+@dataclass(frozen=True)
+class Physics:
+    """What calibration changes in the drawing.
+
+    Attributes
+    ----------
+    roughness : ndarray, shape (L,)
+        Of pipes, in the model's own measure.
+    setting : ndarray, shape (L,)
+        Of valves and pumps, as `Network.setting`.
+    category : ndarray, shape (N, C)
+        Factor on the base demand of each node and category.
+    """
+
+    roughness: Floats
+    setting: Floats
+    category: Floats
+
+    @classmethod
+    def drawn(cls, network: Network) -> Physics:
+        """Return what the drawing says."""
+        return cls(network.roughness.copy(), network.setting.copy(), np.ones_like(network.base_demand))
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Known leaks over T steps: half of each at either end of its link.
+
+    Attributes
+    ----------
+    links : ndarray of int, shape (K,)
+    flow : ndarray, shape (T, K)
+        [m3/s].
+    """
+
+    links: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    flow: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(frozen=True)
+class State:
+    """One steady state: heads (N,), flows (L,), demand (N,), open links (L,)."""
+
+    head: Floats
+    flow: Floats
+    demand: Floats
+    is_open: NDArray[np.bool_]
+
+
+class HydraulicModel:
+    """The network under its readings. Keeps EPANET open: close it, or use it in a `with`."""
+
+    def __init__(self, network: Network, boundary: Boundary, physics: Physics) -> None:
+        self.network, self.boundary = network, boundary
+        self._epanet = Epanet(network)
+        self._junctions = np.flatnonzero(~network.is_fixed)
+        self._valves = np.flatnonzero(np.isin(network.link_kind, list(_HOLDING)))
+        self.metered = np.zeros(len(network.node_names), dtype=bool)
+        self.metered[boundary.meters[:, 0]] = True
+        for link, _ in boundary.cut:
+            self._epanet.set_open(int(link), False)
+        self.set_physics(physics)
+
+    def set_physics(self, physics: Physics) -> None:
+        """Change roughness, settings and demand shares."""
+        pipes = np.flatnonzero(self.network.is_pipe)
+        self._epanet.set_roughness(pipes, physics.roughness[pipes])
+        self.physics = physics
+        self.set_settings(physics.setting)
+
+    def set_settings(self, setting: Floats) -> None:
+        """Set what PRVs and PSVs hold [m], shape (L,); `physics` keeps its own."""
+        for valve in np.flatnonzero(np.isin(self.network.link_kind, [Link.PRV, Link.PSV])):
+            self._epanet.set_pressure_setting(int(valve), float(setting[valve]))
+
+    def close(self) -> None:
+        """Close EPANET."""
+        self._epanet.close()
+
+    def __enter__(self) -> HydraulicModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def nominal(self, week: float) -> Floats:
+        """Return the drawn demand by category at a moment of the week [m3/s], shape (N, C)."""
+        network = self.network
+        row = int(week // network.pattern_step) % len(network.patterns)
+        nominal: Floats = network.base_demand * self.physics.category * network.patterns[row]
+        return nominal
+
+    def demand(self, given: Drive, row: int, leaks: Leaks) -> Floats:
+        """Return what is withdrawn at each node at one step, leaks and imposed flows apart [m3/s], shape (N,)."""
+        boundary = self.boundary
+        demand: Floats = self.nominal(float(given.week[row])).sum(axis=1)
+        metered, nodes = given.metered[row], boundary.meters[:, 0]
+        known = ~np.isnan(metered)
+        fixed = np.zeros(len(demand), dtype=bool)
+        demand[nodes[known]] = 0.0
+        np.add.at(demand, nodes[known], metered[known])
+        fixed[nodes[known]] = True
+        leak = self._at_nodes(leaks, row)
+        for zone in range(len(boundary.zone_names)):
+            inside = boundary.zone == zone
+            rest = inside & ~fixed
+            nominal = demand[rest].sum()
+            if nominal > 0:
+                left = given.net[row, zone] - demand[inside & fixed].sum() - leak[inside].sum()
+                demand[rest] *= max(left / nominal, _LEAST_REST)
+        return demand
+
+    def _at_nodes(self, leaks: Leaks, row: int) -> Floats:
+        out = np.zeros(len(self.network.node_names))
+        if len(leaks.links):
+            np.add.at(out, self.network.start[leaks.links], leaks.flow[row] / 2)
+            np.add.at(out, self.network.end[leaks.links], leaks.flow[row] / 2)
+        return out
+
+    def solve(self, demand: Floats, level: Floats, imposed: Floats) -> None:
+        """Find the steady state.
+
+        Parameters
+        ----------
+        demand : ndarray, shape (N,)
+            All that is withdrawn, leaks included, imposed flows apart [m3/s].
+        level : ndarray, shape (H,)
+            Of the tanks [m].
+        imposed : ndarray, shape (K,)
+            Flow of the cut links [m3/s].
+
+        Raises
+        ------
+        ConvergenceError
+        """
+        total = demand.copy()
+        np.add.at(total, self.network.start[self.boundary.cut[:, 0]], imposed)
+        np.subtract.at(total, self.network.end[self.boundary.cut[:, 0]], imposed)
+        self._epanet.set_demands(self._junctions, total[self._junctions])
+        for (tank, _), metres in zip(self.boundary.levels.tolist(), level.tolist(), strict=True):
+            self._epanet.set_level(tank, metres)
+        self._epanet.solve()
+
+    def observe(self) -> Floats:
+        """Return pressures [m] (or heads) and flows [m3/h] at the sensors, at the last steady state."""
+        nodes = self.boundary.pressures[:, 0]
+        head = self._epanet.heads(nodes)
+        pressure = np.where(self.boundary.is_head, head, head - self.network.elevation[nodes])
+        return np.r_[pressure, self._epanet.flows(self.boundary.flows[:, 0]) * M3H]
+
+    def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
+        """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed."""
+        leaks = leaks or Leaks()
+        out = np.full((len(given.valid), len(self.boundary.pressures) + len(self.boundary.flows)), np.nan)
+        for row in np.flatnonzero(given.valid):
+            try:
+                demand = self.demand(given, int(row), leaks) + self._at_nodes(leaks, int(row))
+                self.solve(demand, given.level[row], given.imposed[row])
+            except ConvergenceError:
+                continue  # one odd step (a metering error) is a gap, not the end of a run
+            out[row] = self.observe()
+            if tick:
+                tick()
+        return out
+
+    def state(self, demand: Floats, level: Floats, imposed: Floats) -> State:
+        """Return the whole steady state; parameters and errors as `solve`."""
+        self.solve(demand, level, imposed)
+        nodes, links = np.arange(len(self.network.node_names)), np.arange(len(self.network.link_names))
+        return State(self._epanet.heads(nodes), self._epanet.flows(links), demand, self._epanet.is_open(links))
+
+    def behaviour(self, state: State) -> Ints:
+        """Say how each link behaves at a state (codes of `core.sensitivity`).
+
+        A PRV or PSV is active where the pressure it holds is there; an FCV where its flow is.
+        """
+        network = self.network
+        out = np.where(state.is_open, FREE, CLOSED)
+        for valve in self._valves:
+            if not state.is_open[valve]:
+                continue
+            kind, setting = Link(network.link_kind[valve]), self.physics.setting[valve]
+            if kind == Link.FCV:
+                holds = abs(state.flow[valve] - setting) < 1e-6 + 1e-3 * abs(setting)
+            else:
+                node = network.end[valve] if kind == Link.PRV else network.start[valve]
+                holds = abs(state.head[node] - network.elevation[node] - setting) < 0.01
+            out[valve] = _HOLDING[kind] if holds else FREE
+        return out
+
+    def slopes(self, state: State) -> tuple[Floats, Floats]:
+        """Return head loss [m] and its slope with flow [s/m2] of every link at a state, each shape (L,)."""
+        network = self.network
+        with np.errstate(invalid="ignore", divide="ignore"):
+            head, slope = loss(
+                state.flow, network.length, network.diameter, self.physics.roughness, network.minor_loss,
+                network.headloss,
+            )  # fmt: skip
+        pipe = network.is_pipe
+        drop = state.head[network.start] - state.head[network.end]
+        # Pumps and open valves: the slope of a quadratic through the state stands for their curve.
+        other = np.maximum(np.abs(2 * drop / np.where(np.abs(state.flow) > 1e-9, state.flow, 1e-9)), 1e-4)
+        return np.where(pipe, head, drop), np.where(pipe, slope, other)
+
+    def linearised(self, state: State) -> Linearised:
+        """Factorise the linearised network at a state."""
+        network = self.network
+        return linearise(
+            len(network.node_names), network.is_fixed, network.start, network.end, self.slopes(state)[1],
+            self.behaviour(state),
+        )  # fmt: skip
+
+    def rows(self, at: Linearised) -> Floats:
+        """Return what the sensors feel of 1 m3/h withdrawn at each node [m, m3/h], shape (P + F, N)."""
+        return np.vstack([at.of_heads(self.boundary.pressures[:, 0]) / M3H, at.of_flows(self.boundary.flows[:, 0])])
+
+    def signatures(self, state: State, rows: Floats) -> Floats:
+        """Return what every channel shows of a leak of 1 m3/h in the middle of each link, shape (P + F + Z, L).
+
+        Where a zone's inflow is measured, its demand was scaled to it, so the leak stands for demand that the model
+        put elsewhere: the demand-weighted mean of the rows is taken off. The last Z channels are the zones' balances,
+        which feel the leak itself.
+        """
+        network, boundary = self.network, self.boundary
+        relative = rows.copy()
+        balance = np.zeros((len(boundary.zone_names), len(network.node_names)))
+        for zone in range(len(boundary.zone_names)):
+            inside = boundary.zone == zone
+            weight = np.where(inside & ~self.metered, state.demand, 0.0)
+            if weight.sum() > 0:
+                relative[:, inside] -= (rows @ (weight / weight.sum()))[:, None]
+            balance[zone, inside] = 1.0
+        every = np.vstack([relative, balance])
+        middle: Floats = (every[:, network.start] + every[:, network.end]) / 2
+        return middle
