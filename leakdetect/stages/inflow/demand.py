@@ -10,7 +10,7 @@ where a hot day lifts the evening more than the night the weights take that apar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -26,7 +26,8 @@ _CLASS = np.array([0, 0, 0, 0, 0, 1, 2])  # workday, Saturday, Sunday: where the
 _FEW_WEEKS = 6
 _ROUNDS = 3
 _HOLIDAY = 0.4  # a day is taken for a Sunday where the misfit falls to this share
-_LEARN = 0.1  # share of a week's new shape that the pattern takes on
+_ODD = 0.05  # share of days that may be out of the ordinary
+_LEARN = 0.15  # share of a week's new shape that the pattern takes on
 
 
 def net_inflow(data: xr.Dataset) -> tuple[list[str], Floats, Ints]:
@@ -77,10 +78,13 @@ class Demand:
         m3/s above the level, by weekday from Monday.
     covariance : ndarray, shape (blocks, blocks)
         Of blocks of hours, from day to day and month to month [(m3/s)^2].
+    odd : float
+        Misfit to its weekday's pattern beyond which a day is out of the ordinary.
     """
 
     pattern: Floats
     covariance: Floats
+    odd: float = np.inf
 
     def level(self, calendar: Calendar, day: int, row: Floats) -> tuple[float, int]:
         """Return the level of one leak-day and the weekday whose pattern it kept.
@@ -106,10 +110,14 @@ class Demand:
         level, misfit = self._estimate(blocks - calendar.blocks(self.pattern[own]))
         if own != SUNDAY:
             other, other_misfit = self._estimate(blocks - calendar.blocks(self.pattern[SUNDAY]))
-            usual = np.isfinite(blocks).sum()  # of what the covariance, that of differences, is scaled to
-            if misfit > 0.5 * usual and other_misfit < _HOLIDAY * misfit:
+            if misfit > self.odd and other_misfit < _HOLIDAY * misfit:
                 return other, SUNDAY
         return level, own
+
+    def misfit(self, calendar: Calendar, day: int, row: Floats) -> float:
+        """Return how far a day's shape is from its weekday's pattern, NaN where hours are missing."""
+        rest = calendar.blocks(row) - calendar.blocks(self.pattern[int(weekday(day))])
+        return self._estimate(rest)[1] if np.isfinite(rest).all() else float("nan")
 
     def _estimate(self, rest: Floats) -> tuple[float, float]:
         use = np.isfinite(rest)
@@ -119,17 +127,31 @@ class Demand:
         away = rest[use] - level
         return level, float(away @ inverse @ away)
 
-    def learn(self, calendar: Calendar, row: Floats, level: float, kept: int, sd: Floats) -> Demand:
-        """Return the demand with the pattern of one weekday moved a little towards a day's shape.
+    def learn(self, calendar: Calendar, row: Floats, level: float, kept: int, sd: Floats, offset: float) -> Demand:
+        """Return the demand with the pattern of one weekday moved a little towards a day.
 
-        Only the shape is learnt: what lifts all hours alike, as a leak does, stays out of the pattern.
+        What lifts all hours of all days alike, as a leak does, stays out of the pattern.
+
+        Parameters
+        ----------
+        calendar : Calendar
+        row : ndarray, shape (slots,)
+            Net inflow of the day.
+        level : float
+            Of the day.
+        kept : int
+            The weekday whose pattern it kept.
+        sd : ndarray, shape (slots,)
+            A day that is further away than twice this counts as no further.
+        offset : float
+            How much the day lies above the week that ends with it [m3/s].
         """
         away = np.clip(row - level - self.pattern[kept], -2 * sd, 2 * sd)
         away = np.where(np.isfinite(away), away, 0.0)
         common, _ = self._estimate(calendar.blocks(away))
-        pattern = self.pattern.copy()
-        pattern[kept] += _LEARN * (away - common)
-        return Demand(pattern, self.covariance)
+        pattern = self.pattern - _LEARN * offset / 7
+        pattern[kept] += _LEARN * (away - common + offset)
+        return replace(self, pattern=pattern)
 
 
 def fit_demand(calendar: Calendar, days: Ints, table: Floats, name: str) -> Demand:
@@ -170,7 +192,8 @@ def fit_demand(calendar: Calendar, days: Ints, table: Floats, name: str) -> Dema
                 total += robust.covariance(change)
         demand = Demand(pattern, total)
         level = _smooth(np.array([demand.level(calendar, int(d), r)[0] for d, r in zip(days, table, strict=True)]))
-    return demand
+    misfits = [demand.misfit(calendar, int(d), r) for d, r in zip(days, table, strict=True)]
+    return replace(demand, odd=float(robust.quantile(misfits, 1.0 - _ODD)))
 
 
 def _weekly(above: Floats, week: Ints) -> Floats:

@@ -171,7 +171,7 @@ class District:
         """Close a leak-day: read its level, judge it, and forecast the next."""
         state, calendar, day = self.state, self.calendar, int(self.state["day"])
         row = np.where(state["count"] > 0, state["total"] / np.maximum(state["count"], 1.0), np.nan)
-        demand = Demand(state["pattern"], self.model["covariance"])
+        demand = Demand(state["pattern"], self.model["covariance"], float(self.model["odd"]))
         level, kept = demand.level(calendar, day, row)
         blocks = calendar.blocks(row) - calendar.blocks(demand.pattern[kept])
         lively = liveliness(state["errors"], float(self.model["usual_error"]))
@@ -182,13 +182,20 @@ class District:
         state["errors"] = np.append(state["errors"][1:], now - forecast)
         self._judge(day, time)
         if np.isfinite(level):
-            state["pattern"] = demand.learn(calendar, row, level, kept, self.sd).pattern
+            state["pattern"] = demand.learn(calendar, row, level, kept, self.sd, self._offset(kept == weekday(day))).pattern
         state["ledger"] = ledger.settled(state["ledger"], day - HISTORY - 1)
         state["total"], state["count"] = np.zeros_like(row), np.zeros_like(row)
         if state["muted"]:  # hours that were raised must not be raised again
             state["recent"], state["recent_flow"] = (np.full_like(state["recent"], np.nan) for _ in range(2))
         state["day"], state["muted"] = day + 1, False
         self._forecast()
+
+    def _offset(self, ordinary: bool) -> float:
+        """Return how much the newest level lies above its week: 0 for a holiday, or where the week is not whole."""
+        beyond = self.state["levels"] - ledger.total(self.state["ledger"], self._days() + 1)
+        limit = float(self.model["jump"]) * self.state["lively"][-1]
+        above = beyond[-1] - np.mean(beyond[-7:])
+        return float(np.clip(above, -limit, limit)) if ordinary and np.isfinite(above) else 0.0
 
     def _days(self) -> NDArray[np.int64]:
         """Return the leak-days of ``levels``: up to yesterday, or to today where its verdict is being given."""
@@ -256,7 +263,7 @@ class District:
             return
         place = int(np.nanargmax(steps))
         drop, onset = -float(change.amplitude[place]), float(day + 1 - STEPS[place])
-        found = ledger.fitting(entries, drop, onset)
+        found = ledger.fitting(entries, drop, onset + 1.0)
         if found is None:
             self._shift(-drop, onset, onset, day)
             return

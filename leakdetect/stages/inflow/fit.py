@@ -75,7 +75,7 @@ def _fit_one(
     reference = forecasts(level, noise)
     errors = level - reference
     usual = max(float(robust.scale(errors, centre=0.0)), 1e-3 * noise.sd)
-    lively = np.array([liveliness(errors[max(0, i - 28) : i], usual) for i in range(len(errors))])
+    lively = np.array([liveliness(errors[max(0, i - 42) : i], usual) for i in range(len(errors))])
     threshold = daily_threshold(
         errors / lively / noise.ahead_sd, noise, settings.false_alarms_per_year * (1.0 - BURST_SHARE)
     )
@@ -91,6 +91,7 @@ def _fit_one(
     return {
         "pattern": (("weekday", "slot"), demand.pattern),
         "covariance": (("block", "block_"), demand.covariance),
+        "odd": ((), np.array(demand.odd)),
         "noise": (("term",), np.array([noise.sd, noise.rho, noise.walk, noise.white])),
         "jump": ((), np.array(jump(raw))),
         "slot_sd": (("slot",), slot_sd),

@@ -37,7 +37,7 @@ REST = 28
 """Days after an alarm in which another, in the simulation, belongs to the same."""
 _LAGS = np.array([1, 2, 3, 4, 5, 7, 10, 14, 21, 28, 42])
 _CLEAN = 0.4  # share of the differences taken to be free of leaks
-_LIVELY = (10, 28)  # days
+_LIVELY = (21, 42)  # days
 _CALMEST = 0.5
 _JUMP = 2.5  # standard deviations
 _CUT = 4.0  # standard deviations at which an innovation of the fit window counts as a leak's, and is cut
