@@ -13,6 +13,8 @@ from leakdetect.detector import Detector
 from leakdetect.errors import InputError
 
 DETECTORS = {
+    "hydraulic": "leakdetect.hydraulic:HydraulicDetector",
+    "inflow": "leakdetect.stages.inflow.detector:InflowDetector",
     "night": "leakdetect.baselines.night:MinimumNightFlow",
     "pairs": "leakdetect.baselines.pairs:PairwiseRegression",
     "hotelling": "leakdetect.baselines.hotelling:Hotelling",

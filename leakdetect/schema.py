@@ -56,6 +56,7 @@ VARIABLES = {
         Variable("reading", "float64", "readings", "what the sensor said, SI, NaN where it said nothing"),
         Variable("flag", "uint8", "stages.quality", "bits of `Flag`"),
         Variable("usable", "bool", "stages.quality", "no flag holds"),
+        Variable("last", "float64", "stages.quality", "last usable reading of a step, SI: what storage changes by"),
         Variable("expected", "float64", "stages.expected", "what the leak-free network would show, SI"),
         Variable("expected_sd", "float64", "stages.expected", "its standard error, SI"),
         Variable("residual", "float64", "stages.residuals", "reading minus expected, SI; NaN where not usable"),

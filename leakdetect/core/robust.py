@@ -143,8 +143,8 @@ def without_spikes(values: ArrayLike, jump: ArrayLike) -> Floats:
     """Return a series without lone outlying values; a step stays.
 
     A value that stands out from both its neighbours on the same side by more than `jump` becomes NaN. Of the newest
-    value nobody knows yet whether it is a spike or the first after a step: it is cut to within `jump` of the median of
-    the three before it.
+    value nobody knows yet whether it is a spike or the first after a step: it is cut to within `jump` of the two before
+    it.
 
     Parameters
     ----------
@@ -160,8 +160,8 @@ def without_spikes(values: ArrayLike, jump: ArrayLike) -> Floats:
     with np.errstate(invalid="ignore"):
         above = np.minimum(middle - left, middle - right) > limit[1:-1]
         below = np.minimum(left - middle, right - middle) > limit[1:-1]
-    before = float(location(x[-4:-1]))
+    before = x[-3:-1][np.isfinite(x[-3:-1])]
     x[1:-1][above | below] = np.nan
-    if np.isfinite(before) and np.isfinite(x[-1]):
-        x[-1] = np.clip(x[-1], before - limit[-1], before + limit[-1])
+    if len(before) and np.isfinite(x[-1]):
+        x[-1] = np.clip(x[-1], before.min() - limit[-1], before.max() + limit[-1])
     return x

@@ -103,10 +103,10 @@ class Change:
         worth = np.where(self.amplitude * sign > 0, self.statistic, np.nan)
         return None if np.isnan(worth).all() else int(np.nanargmax(worth))
 
-    def weights(self, sign: int) -> Floats:
-        """Return how likely each shape of a sign is, adding up to 1 (flat prior)."""
+    def weights(self, sign: int, trust: float = 1.0) -> Floats:
+        """Return how likely each shape of a sign is, adding up to 1 (flat prior); statistics count times `trust`."""
         worth = np.where((self.amplitude * sign > 0) & np.isfinite(self.statistic), self.statistic, -np.inf)
-        likely = np.exp(0.5 * (worth - worth.max()))
+        likely = np.exp(0.5 * trust * (worth - worth.max()))
         return np.asarray(likely / likely.sum())
 
 
@@ -127,6 +127,7 @@ class Glr:
         self.covariance = np.asarray(covariance, dtype=float)
         self.shapes = np.asarray(shapes, dtype=float)
         self.before = before
+        self._last: tuple[bytes, Floats] = (b"", self.covariance)
 
     def test(self, window: ArrayLike, shapes: ArrayLike | None = None, spread: ArrayLike | None = None) -> Change:
         """Test the window.
@@ -148,7 +149,7 @@ class Glr:
             return Change(none, none.copy(), none.copy())
         white = self._white(use, np.vstack([np.ones(use.sum()), x[use], s[:, use]]).T)
         if spread is not None:
-            white = white / np.asarray(spread, dtype=float)[use][:, None]
+            white = np.asarray(white / np.asarray(spread, dtype=float)[use][:, None])
         level = white[:, 0] / np.linalg.norm(white[:, 0])
         white = white[:, 1:] - np.outer(level, level @ white[:, 1:])  # the level before the change drops out
         value, shape = white[:, 0], white[:, 1:]
@@ -189,7 +190,13 @@ class Glr:
         return np.asarray(cholesky(self.covariance, lower=True))
 
     def _white(self, use: NDArray[np.bool_], columns: Floats) -> Floats:
-        root = self._root if use.all() else cholesky(self.covariance[np.ix_(use, use)], lower=True)
+        if use.all():
+            root = self._root
+        else:  # the same gaps are asked for again and again
+            key = use.tobytes()
+            if self._last[0] != key:
+                self._last = key, np.asarray(cholesky(self.covariance[np.ix_(use, use)], lower=True))
+            root = self._last[1]
         return np.asarray(solve_triangular(root, columns, lower=True))
 
 
@@ -216,7 +223,7 @@ def bootstrap(innovations: ArrayLike, shape: tuple[int, int], *, block: int, rng
 
 
 def alarms(statistic: ArrayLike, threshold: float, rest: int) -> int:
-    """Count the times that a series of statistics, shape (N, T), comes to the threshold, at most one in `rest` values."""
+    """Count how often series of statistics, shape (N, T), come to the threshold, at most once in `rest` values."""
     above = np.asarray(statistic) >= threshold
     count = 0
     free = np.zeros(len(above), dtype=int)

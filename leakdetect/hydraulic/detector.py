@@ -188,7 +188,7 @@ class _Run:
         self.picture = self.engine.picture
         candidates = self.engine.candidates
         self.tracker = Tracker(
-            self.picture, Settings(fitted.threshold, owner.settings.smallest_leak_m3h),
+            self.picture, Settings(fitted.threshold, owner.settings.smallest_leak_m3h, self.engine.largest),
             self._scan(), lambda column: owner.near(candidates, column), self._relinearise,
         )  # fmt: skip
         self.raiser = Raiser(

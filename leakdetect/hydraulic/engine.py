@@ -80,6 +80,7 @@ class Engine:
         self.network, self.boundary, self.fitted, self.per_block = network, boundary, fitted, per_block
         self.model = HydraulicModel(network, boundary, fitted.physics)
         self.candidates = np.flatnonzero(network.is_pipe)
+        self.largest = float(fitted.loads.demand.sum(axis=1).max()) * M3H  # no leak takes more than all that is used
         tables = find_tables(self.model, fitted.loads)
         rival, rival_names = rivals(boundary, tables, names, network)
         self.picture = Picture(
@@ -109,7 +110,8 @@ class Engine:
             [m3/h].
         """
         links = self.candidates[[leak.link for leak in running]] if running else np.zeros(0, dtype=np.int64)
-        leaks = Leaks(links, np.maximum(flow, 0.0) / M3H)
+        flow = np.clip(flow, 0.0, self.largest)
+        leaks = Leaks(links, flow / M3H)
         observed = observe(self.boundary, reading, given, self.fitted.balance)
         expected = self.expected(given, leaks)
         rest = observed
@@ -119,7 +121,7 @@ class Engine:
             weights = self.fitted.loads.weights(total_load(given))
             for k, leak in enumerate(running):
                 effect = self.picture.at(weights, leak.link)[:, :count]
-                rest[:, :count] += effect * np.maximum(flow[:, k], 0.0)[:, None]
+                rest[:, :count] += effect * flow[:, [k]]
         return rest
 
     def weights(self, given: Drive) -> Floats:

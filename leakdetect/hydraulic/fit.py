@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 _STEPS = 2  # Gauss-Newton steps
 _SAMPLE = 2500  # steps that they look at
-_ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.3, 0.3  # prior about the drawing: factor of head loss, [m], factor of use
+_ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.1, 0.15  # prior about the drawing: factor of head loss, [m], factor of use
 _LEAST_DAYS = 14
 _LEAST_THRESHOLD = 30.0  # below it lies what errors of the model itself can mimic
 PRESSURE_NOISE, FLOW_NOISE = 0.03, 1.0  # [m], [m3/h] a residual that the model is not asked to explain
@@ -90,7 +90,7 @@ class Fit:
             residual = self.observed[rows] - shown
             count = shown.shape[1]
             self.change = self.change + physics_step(
-                residual, weights, effects[:, :count], shown, self.noise, prior, self.change
+                residual, weights, effects[:, :count], self.noise, prior, self.change
             )
             self.model.set_physics(self._physics(tables))
 

@@ -30,7 +30,7 @@ _FEWEST = 10  # readings in an hour of the day before its shape is believed
 
 
 def physics_step(
-    residual: Floats, weights: Floats, tables: Floats, model: Floats, noise: Floats, prior: Floats, present: Floats
+    residual: Floats, weights: Floats, tables: Floats, noise: Floats, prior: Floats, present: Floats
 ) -> Floats:
     """Return the change of the shared parameters (one Gauss-Newton step, ridge prior).
 
@@ -42,8 +42,6 @@ def physics_step(
         Of the load states.
     tables : ndarray, shape (K, C, X)
         What each parameter does to each channel at each load state.
-    model : ndarray, shape (T, C)
-        What the model shows: its swing is the channel's own share of head loss.
     noise : ndarray, shape (C,)
         Standard deviation of a residual that the model is not asked to explain.
     prior : ndarray, shape (X,)
@@ -55,15 +53,12 @@ def physics_step(
     left = np.diag(1 / prior**2)
     right = -present / prior**2
     for channel in range(residual.shape[1]):
-        good = np.isfinite(residual[:, channel]) & np.isfinite(model[:, channel])
+        good = np.isfinite(residual[:, channel])
         if good.sum() < HOURS:
             continue
         effect = weights[good] @ tables[:, channel, :]
-        own, shrink = _own(model[good, channel], noise[channel])
-        project = np.linalg.solve(own.T @ own + shrink, own.T)
-        effect = effect - own @ (project @ effect)
-        rest = residual[good, channel]
-        rest = rest - own @ (project @ rest)
+        effect = effect - effect.mean(axis=0)  # the logger's offset is its own
+        rest = residual[good, channel] - residual[good, channel].mean()
         scale = 1 / (noise[channel] ** 2 * _CORRELATED)
         left += effect.T @ effect * scale
         right += effect.T @ rest * scale

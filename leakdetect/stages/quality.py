@@ -157,7 +157,7 @@ def to_steps(data: xr.Dataset, step: float) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``reading, flag, usable`` over complete steps, none left out: those from whose first to whose last reading,
+        ``reading, flag, usable, last`` over complete steps, none left out: those from whose first to whose last reading,
         by the finest sensor step, the record reaches. A mean is NaN, and not usable, unless half of the readings due
         in the step are usable; `flag` then holds all flags in it. A sensor of a longer step keeps its value in the
         step where it falls. Coordinate ``last_reading`` (time) is the time of the last reading in each step; NaT if
@@ -182,6 +182,7 @@ def to_steps(data: xr.Dataset, step: float) -> xr.Dataset:
     rows = np.flatnonzero((time >= begin * width) & (time < end * width))
     shape = (blocks.size, data.sizes[SENSOR])
     total, used, bits = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.uint8)
+    final = np.full(shape, np.nan)
     last = np.full(blocks.size, np.datetime64("NaT", "ns"))
     if rows.size:
         inside = slice(rows[0], rows[-1] + 1)
@@ -195,6 +196,9 @@ def to_steps(data: xr.Dataset, step: float) -> xr.Dataset:
         bits[at] = np.bitwise_or.reduceat(data["flag"].values[inside], first, axis=0)
         spoken = np.where(~np.isnan(reading).all(axis=1), time[inside], np.iinfo(np.int64).min)
         last[at] = np.maximum.reduceat(spoken, first).astype("datetime64[ns]")  # the smallest integer is NaT
+        row = np.where(usable, np.arange(len(block))[:, None], -1)
+        newest = np.maximum.reduceat(row, first, axis=0)
+        final[at] = np.where(newest >= 0, np.take_along_axis(reading, np.maximum(newest, 0), axis=0), np.nan)
     due = np.maximum(np.round(step / data["step"].values), 1)
     good = used >= np.maximum(due / 2, 1)
     return xr.Dataset(
@@ -202,6 +206,7 @@ def to_steps(data: xr.Dataset, step: float) -> xr.Dataset:
             "reading": ((TIME, SENSOR), np.where(good, total / np.maximum(used, 1), np.nan), data["reading"].attrs),
             "flag": ((TIME, SENSOR), np.where(good, 0, bits).astype(np.uint8)),
             "usable": ((TIME, SENSOR), good),
+            "last": ((TIME, SENSOR), np.where(good, final, np.nan)),
         },
         coords={
             TIME: (blocks * width).astype("datetime64[ns]"),

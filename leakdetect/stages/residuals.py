@@ -89,7 +89,8 @@ def _covariance(rows: Floats, clip: float, shrink: float) -> Floats:
     full = clipped.T @ clipped / np.maximum(pairs, 1)
     diagonal = np.diag(np.diag(full))
     mixed = (1 - shrink) * full + shrink * diagonal
-    # Pairwise gaps can leave a matrix that is not a covariance: mend its smallest eigenvalues.
-    values, vectors = np.linalg.eigh(mixed)
-    out: Floats = (vectors * np.maximum(values, 1e-3 * max(values.max(initial=0.0), 1e-12))) @ vectors.T
+    # Pairwise gaps can leave a matrix that is not a covariance: mend the smallest eigenvalues of its correlation.
+    sd = np.sqrt(np.maximum(np.diag(mixed), 1e-18))
+    values, vectors = np.linalg.eigh(mixed / np.outer(sd, sd))
+    out: Floats = (vectors * np.maximum(values, 1e-3)) @ vectors.T * np.outer(sd, sd)
     return out

@@ -45,12 +45,13 @@ class Settings:
     ----------
     threshold : float
         Evidence (twice the log likelihood ratio, less the price of choosing) beyond which a change is accepted.
-    smallest : float
-        [m3/h] leaks below are not looked for.
+    smallest, largest : float
+        [m3/h] leaks outside are not looked for.
     """
 
     threshold: float = 40.0
     smallest: float = 1.0
+    largest: float = 1e3
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Tracker:
             value = float(quick.max(initial=0.0) - price)
             return Change(value, "leak", -1, 0.0, since, ramp, quick)
         evidence, size = _evidence(seen, picture.signature)
-        allowed = np.where(size >= settings.smallest, evidence, -np.inf)
+        allowed = np.where((size >= settings.smallest) & (size <= settings.largest), evidence, -np.inf)
         link = int(np.argmax(allowed))
         options = [
             Change(float(allowed[link] - price), "leak", link, float(size[link]), since, ramp, evidence),
