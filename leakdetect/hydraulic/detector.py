@@ -93,7 +93,7 @@ class HydraulicDetector:
         try:
             run.take(steps, tops.append, lambda share: self._progress("search", share))
             history = run.history
-            leaks = [leak for leak in history.leaks if leak.raised >= 0]
+            leaks = [leak for leak in history.leaks if leak.raised >= 0] if history else []
             flow = np.zeros((len(steps), len(leaks)))
             number = np.array([block_of(t) for t in steps.time])
             for k, leak in enumerate(leaks):
@@ -220,7 +220,8 @@ class _Run:
 
     def ready(self) -> np.datetime64:
         """Return the time of the last reading taken."""
-        return self.steps.ready[-1]
+        newest: np.datetime64 = self.steps.ready[-1]
+        return newest
 
     def _scan(self) -> NDArray[np.int64]:
         """Return links spread over the network so that each has one within the spacing or so."""

@@ -127,7 +127,8 @@ class Engine:
     def weights(self, given: Drive) -> Floats:
         """Return the load weights of each block, shape (B, K)."""
         steps = self.fitted.loads.weights(total_load(given))
-        return steps.reshape(-1, self.per_block, steps.shape[1]).mean(axis=1)
+        blocks: Floats = steps.reshape(-1, self.per_block, steps.shape[1]).mean(axis=1)
+        return blocks
 
     def bands(self, weights: Floats) -> Ints:
         """Return night (0) or day (1) of each block, by its load."""

@@ -38,11 +38,12 @@ Track = Callable[[Fitted], tuple[Leaks, Floats]]
 
 def scales(boundary: Boundary, pressure: float, flow: float, balance: float) -> Floats:
     """Return one value a channel, shape (C,)."""
-    return np.r_[
+    each: Floats = np.r_[
         np.full(len(boundary.pressures), pressure),
         np.full(len(boundary.flows), flow),
         np.full(len(boundary.zone_names), balance),
     ]
+    return each
 
 
 class Fit:

@@ -62,7 +62,8 @@ def physics_step(
         scale = 1 / (noise[channel] ** 2 * _CORRELATED)
         left += effect.T @ effect * scale
         right += effect.T @ rest * scale
-    return np.linalg.solve(left + 1e-12 * np.eye(size), right)
+    step: Floats = np.linalg.solve(left + 1e-12 * np.eye(size), right).astype(float)
+    return step
 
 
 def _own(model: Floats, noise: float) -> tuple[Floats, Floats]:

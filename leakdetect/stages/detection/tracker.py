@@ -101,7 +101,7 @@ class Tracker:
             picture, settings, scan, near, relinearise,
         )  # fmt: skip
         per_day = picture.per_day
-        self.lengths = sorted({int(round(days * per_day)) for days in WINDOWS if days * per_day >= 1})
+        self.lengths = sorted({round(days * per_day) for days in WINDOWS if days * per_day >= 1})
         self._scan_table = picture.signature[:, :, scan]
 
     # -- filter ------------------------------------------------------------------------------------------------

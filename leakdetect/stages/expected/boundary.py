@@ -66,7 +66,8 @@ class Boundary:
 
     def sensors(self) -> Ints:
         """Return the sensor of each pressure and flow channel."""
-        return np.r_[self.pressures[:, 1], self.flows[:, 1]]
+        sensors: Ints = np.r_[self.pressures[:, 1], self.flows[:, 1]]
+        return sensors
 
 
 def find_boundary(network: Network, names: Sequence[str], quantity: Sequence[str], element: Sequence[str]) -> Boundary:
@@ -139,7 +140,7 @@ def _zones(
         if not signs.any():
             continue
         zone[inside] = len(labels)
-        labels.append("+".join(names[s] for s in np.flatnonzero(signs > 0)) or names[int(np.argmin(signs))])
+        labels.append("+".join(names[int(s)] for s in np.flatnonzero(signs > 0)) or names[int(np.argmin(signs))])
         inflow.append(signs)
         storage.append(area)
     shape = (-1, sensors)

@@ -54,7 +54,8 @@ class Loads:
 
 def total_load(given: Drive) -> Floats:
     """Return what orders the load states: the total net inflow where it is measured, else the time of week's demand."""
-    return given.net.sum(axis=1)
+    total: Floats = given.net.sum(axis=1)
+    return total
 
 
 def find_loads(model: HydraulicModel, given: Drive, count: int = 12) -> Loads:
@@ -197,7 +198,10 @@ def _mix_effects(model: HydraulicModel, rows: Floats, used: Floats, mixes: tuple
 
 
 def _rough_effects(model: HydraulicModel, state: State, rows: Floats, group: Ints) -> Floats:
-    """A pipe that loses dh more passes dh/slope less: as if that flow came back at its start and left at its end."""
+    """Return channels by groups.
+
+    A pipe that loses dh more passes dh/slope less: as if that flow came back at its start and left at its end.
+    """
     network = model.network
     head, slope = model.slopes(state)
     turned = head / slope * 3600.0

@@ -171,7 +171,8 @@ class HydraulicModel:
         nodes = self.boundary.pressures[:, 0]
         head = self._epanet.heads(nodes)
         pressure = np.where(self.boundary.is_head, head, head - self.network.elevation[nodes])
-        return np.r_[pressure, self._epanet.flows(self.boundary.flows[:, 0]) * M3H]
+        shown: Floats = np.r_[pressure, self._epanet.flows(self.boundary.flows[:, 0]) * M3H]
+        return shown
 
     def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
         """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed."""

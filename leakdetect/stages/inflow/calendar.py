@@ -8,6 +8,7 @@ mean counts) or not at all, and the pattern of people's lives does not move.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -90,7 +91,7 @@ class Calendar:
         """Return the mean of each block of hours, NaN where less than half of it is known: shape (..., blocks)."""
         edges = [hour * 3600 // self.step for hour in BLOCKS]
         parts = []
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             part = table[..., a:b]
             known = np.isfinite(part)
             count = known.sum(axis=-1)

@@ -15,11 +15,11 @@ from leakdetect.core import robust
 from leakdetect.core.sequential import Change, Glr, step_shapes
 from leakdetect.events import Kind, Repair, Status
 from leakdetect.stages.inflow import burst, ledger, report
-from leakdetect.stages.inflow.calendar import NIGHT, Calendar, Floats, weekday
+from leakdetect.stages.inflow.calendar import NIGHT, Floats, weekday
 from leakdetect.stages.inflow.demand import Demand
 from leakdetect.stages.inflow.ledger import Entry
+from leakdetect.stages.inflow.noise import IDEAL, RAMPS, STEPS, WINDOW, Noise, liveliness
 from leakdetect.stages.inflow.report import Setting
-from leakdetect.stages.inflow.noise import RAMPS, STEPS, WINDOW, Noise, liveliness
 
 HISTORY = WINDOW
 ROWS = 20  # days of readings kept, to place an onset to the hour
@@ -53,8 +53,9 @@ class District:
         self.calendar = setting.calendar
         self.noise = Noise(*(float(v) for v in model["noise"]))
         self.test: Glr = self.noise.test()
-        self.ahead = self.noise.ahead()
+        self.forecaster, self.ahead = self.noise.forecaster(), self.noise.ahead()
         self.threshold = float(model["threshold"])
+        self.trust = min(1.0, IDEAL / self.threshold)  # what a statistic is worth beside that of ideal noise
         self.sd: Floats = model["slot_sd"]
 
     @staticmethod
@@ -182,7 +183,9 @@ class District:
         state["errors"] = np.append(state["errors"][1:], now - forecast)
         self._judge(day, time)
         if np.isfinite(level):
-            state["pattern"] = demand.learn(calendar, row, level, kept, self.sd, self._offset(kept == weekday(day))).pattern
+            state["pattern"] = demand.learn(
+                calendar, row, level, kept, self.sd, self._offset(kept == weekday(day))
+            ).pattern
         state["ledger"] = ledger.settled(state["ledger"], day - HISTORY - 1)
         state["total"], state["count"] = np.zeros_like(row), np.zeros_like(row)
         if state["muted"]:  # hours that were raised must not be raised again
@@ -206,12 +209,12 @@ class District:
         beyond = self.state["levels"] - ledger.total(entries, days)
         return robust.without_spikes(beyond, float(self.model["jump"]) * self.state["lively"])
 
-    def _test(self, days: NDArray[np.int64], entries: list[Entry], shapes: Floats | None = None) -> Change:
-        return self.test.test(self._window(days, entries), shapes, self.state["lively"][-WINDOW:])
+    def _test(self, window: Floats, shapes: Floats | None = None) -> Change:
+        return self.test.test(window, shapes, self.state["lively"])
 
     def _forecast(self) -> None:
         entries, day = self.state["ledger"], int(self.state["day"])
-        ahead = self.test.forecast(self._window(self._days(), entries), self.ahead)
+        ahead = self.forecaster.forecast(self._window(self._days(), entries), self.ahead)
         self.state["ahead"] = ahead
         self.state["known"] = float(ledger.total(entries, np.array([day]), shifts=False)[0])
         self.state["reference"] = ahead + ledger.total(entries, np.array([day]), leaks=False)[0]
@@ -219,8 +222,9 @@ class District:
     def _judge(self, day: int, time: np.datetime64) -> None:
         days = self._days() + 1
         entries: list[Entry] = self.state["ledger"]
+        self._confirm(day, days, time)
         self._judge_repairs(day, days, time)
-        change = self._test(days, entries)
+        change = self._test(self._window(days, entries))
         up, down = change.best(+1), change.best(-1)
         rise = 0.0 if up is None else float(change.statistic[up])
         fall = 0.0 if down is None else float(change.statistic[down])
@@ -229,18 +233,31 @@ class District:
             self._fell(day, time, change, down)
         elif up is not None and rise >= self.threshold:
             self._rose(day, days, time, change, up)
-        if fall < 0.5 * self.threshold:
-            for entry in list(entries):
+        for entry in list(entries):
+            # a fall that is not settled yet must not be taken for a smaller leak; an abrupt one is asked if it ended
+            if fall < 0.5 * self.threshold or entry["full"] == entry["onset"]:
                 self._refine(entry, day, days, time)
 
+    def _confirm(self, day: int, days: NDArray[np.int64], time: np.datetime64) -> None:
+        """End a burst that the first whole day after it does not show: it was use."""
+        for entry in list(self.state["ledger"]):
+            if day != entry["made"] + 1 or not entry["event"] or int(entry["onset"]) < entry["made"] - 1:
+                continue
+            others = [e for e in self.state["ledger"] if e is not entry]
+            beyond = self.state["levels"] - ledger.total(others, days)
+            rise = beyond[-1] - robust.location(beyond[(days < entry["onset"] - 1) & (days >= entry["onset"] - 8)])
+            if rise < _GONE * entry["first"]:
+                self._end(entry["event"], float(day), entry["flow"], day, Status.CLOSED, None, time)
+                entry["flow"] = 0.0
+
     def _judge_repairs(self, day: int, days: NDArray[np.int64], time: np.datetime64) -> None:
-        """A few nights after a reported repair, see whether the inflow lost the flow of a leak with it."""
+        """See, a few nights after a reported repair, whether the inflow lost the flow of a leak with it."""
         entries: list[Entry] = self.state["ledger"]
         for repair in self.setting.repairs:
             when = self._when(repair)
             if int(when) + _REPAIR_NIGHTS != day:
                 continue
-            change = self._test(days, entries, step_shapes(WINDOW, [3]))
+            change = self._test(self._window(days, entries), step_shapes(WINDOW, [3]))
             place = change.best(-1)
             if place is None or change.statistic[place] < _REPAIR_TEST:
                 continue
@@ -254,7 +271,7 @@ class District:
         return float(day[0] + slot[0] / self.calendar.slots)
 
     def _fell(self, day: int, time: np.datetime64, change: Change, best: int) -> None:
-        """The level has fallen: a leak has ended, or it is a shift."""
+        """Settle a fall of the level: a leak has ended, or it is a shift."""
         entries: list[Entry] = self.state["ledger"]
         steps = np.where(change.amplitude[: len(STEPS)] < 0, change.statistic[: len(STEPS)], np.nan)
         if np.isnan(steps).all() or np.nanmax(steps) < self.threshold:  # slowly: a season, no repair
@@ -304,7 +321,7 @@ class District:
                 plain["data_until"] = report.text(time)
 
     def _rose(self, day: int, days: NDArray[np.int64], time: np.datetime64, change: Change, best: int) -> None:
-        """The level has risen: a return to an older level, the growth of a leak, or a new leak."""
+        """Settle a rise of the level: a return to an older one, the growth of a leak, or a new leak."""
         entries: list[Entry] = self.state["ledger"]
         flow, abrupt = float(change.amplitude[best]), best < len(STEPS)
         age = int(np.concatenate([STEPS, RAMPS])[best])
@@ -325,12 +342,12 @@ class District:
         if young and (not abrupt or flow < open_flows[young[-1]["event"]]) and (not abrupt or _grows(young[-1])):
             part = Entry(event=young[-1]["event"], onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow)
             entries.append(part)
-            self._renew(part["event"], float(change.sd[best]))
+            self._renew(part["event"], float(change.sd[best] / np.sqrt(self.trust)))
             return
         start, low, high = self._onset(day, days, change, best, flow)
-        weight = change.weights(+1)
+        weight = change.weights(+1, self.trust)
         mean = float(np.nansum(weight * change.amplitude))
-        spread = float(np.sqrt(np.nansum(weight * (change.sd**2 + (change.amplitude - mean) ** 2))))
+        spread = float(np.sqrt(np.nansum(weight * (change.sd**2 / self.trust + (change.amplitude - mean) ** 2))))
         self._raise(
             report.Finding(
                 kind=Kind.ABRUPT if abrupt else Kind.INCIPIENT,
@@ -365,11 +382,11 @@ class District:
     ) -> tuple[np.datetime64, np.datetime64, np.datetime64]:
         """Return the start and its 80 % interval: by day from the test, by step where a step is fresh."""
         onsets = day + 1.0 - np.concatenate([STEPS, RAMPS])
-        weight = change.weights(+1)
+        weight = change.weights(+1, self.trust)
         order = np.argsort(onsets)
         share = np.cumsum(weight[order])
-        low = float(onsets[order][np.searchsorted(share, 0.1)]) - 1.0
-        high = float(onsets[order][min(np.searchsorted(share, 0.9), len(order) - 1)]) + 1.0
+        early_place, late_place = (min(int(np.searchsorted(share, p)), len(order) - 1) for p in (0.1, 0.9))
+        low, high = float(onsets[order[early_place]]) - 1.0, float(onsets[order[late_place]]) + 1.0
         at, start = onsets[best], self.calendar.start(onsets[best])
         early, late = self.calendar.start(low), self.calendar.start(min(high, day))
         if best < len(STEPS) and day - at <= ROWS - 4:
@@ -401,7 +418,9 @@ class District:
         fulls = sorted({entry["full"], (entry["full"] + day) / 2, float(day)}) if slow else [entry["full"]]
         ends = [float(e) for e in range(entry["made"] + 1, day + 1)] if entry["event"] and not slow else []
         tried = [Entry(**{**entry, "full": f}) for f in fulls] + [Entry(**{**entry, "end": e}) for e in ends]
-        change = self._test(days, others, np.stack([ledger.shape(e, days) for e in tried]))
+        # spikes are told with the leak taken out: a leak that lasts is none, and one day without it is one
+        window = self._window(days, self.state["ledger"]) + ledger.total([entry], days)
+        change = self._test(window, np.stack([ledger.shape(e, days) for e in tried]))
         lasting = change.statistic[: len(fulls)]
         if np.isnan(lasting).all():
             return
@@ -418,7 +437,7 @@ class District:
         low, high = sorted((0.3 * entry["first"], 3.0 * entry["first"]))
         entry["flow"], entry["full"] = float(np.clip(flow, low, high)), float(fulls[place])
         if entry["event"]:
-            self._renew(entry["event"], float(change.sd[place]))
+            self._renew(entry["event"], float(change.sd[place] / np.sqrt(self.trust)))
 
     def _plain(self, onset: float, days: NDArray[np.int64], others: list[Entry], flow: float) -> float:
         """Keep the flow of a ramp near the plain difference of levels: a ramp need not have been straight."""
@@ -426,7 +445,8 @@ class District:
         rise = float(robust.location(beyond[-5:]) - robust.location(beyond[(days < onset) & (days >= onset - 14)]))
         if not np.isfinite(rise):
             return flow
-        return float(np.clip(flow, *sorted((0.7 * rise, 1.2 * rise))))
+        low, high = sorted((0.7 * rise, 1.2 * rise))
+        return float(np.clip(flow, low, high))
 
     def _renew(self, event: str, sd: float) -> None:
         flow = ledger.flows(self.state["ledger"])[event]

@@ -53,11 +53,12 @@ def moment(time: str) -> np.datetime64:
 
 def event(setting: Setting, finding: Finding, raised_at: np.datetime64) -> dict[str, Any]:
     """Return a new event; its id rests on district, onset and the time it was raised."""
-    stamp = "%s-%s" % tuple(
+    start, raised = (
         np.datetime_as_string(t, unit="m").replace("-", "").replace(":", "") for t in (finding.start, raised_at)
     )
+    flow = _flow(finding.flow, finding.flow_sd)
     return Event(
-        id=f"inflow-{setting.name or 'all'}-{stamp}",
+        id=f"inflow-{setting.name or 'all'}-{start}-{raised}",
         status=Status.OPEN,
         kind=finding.kind,
         raised_at=raised_at,
@@ -65,7 +66,9 @@ def event(setting: Setting, finding: Finding, raised_at: np.datetime64) -> dict[
         start_low=min(finding.start_low, raised_at),
         start_high=min(finding.start_high, raised_at),
         end=None,
-        **_flow(finding.flow, finding.flow_sd),
+        flow_m3h=flow["flow_m3h"],
+        flow_low=flow["flow_low"],
+        flow_high=flow["flow_high"],
         candidates=(),
         zone=setting.zone,
         evidence=tuple(Evidence(s, 1.0 / len(setting.sensors)) for s in setting.sensors),
