@@ -56,8 +56,7 @@ def rivals(boundary: Boundary, tables: Tables, names: list[str], network: Networ
         else:
             labels.append(f"demand of {boundary.zone_names[c - first_balance]}")
     labels += [f"setting of {network.link_names[v]}" for v in tables.valves]
-    labels += [f"customers of {boundary.zone_names[z] if z >= 0 else 'all'}, category {c}" for z, c in tables.mixes]
-    every = np.concatenate([np.broadcast_to(unit, (loads, channels, channels)), tables.valve, tables.mix], axis=2)
+    every = np.concatenate([np.broadcast_to(unit, (loads, channels, channels)), tables.valve], axis=2)
     keep = np.abs(every).max(axis=(0, 1)) > 1e-9
     return every[:, :, keep], tuple(label for label, k in zip(labels, keep, strict=True) if k)
 
@@ -86,6 +85,7 @@ class Engine:
         self.picture = Picture(
             tables.signature[:, :, self.candidates], rival, rival_names, fitted.noise.white,
             fitted.noise.walk / per_day, per_day,
+            np.r_[np.ones(len(names) - len(boundary.zone_names)), np.zeros(len(boundary.zone_names))],
         )  # fmt: skip
 
     def close(self) -> None:

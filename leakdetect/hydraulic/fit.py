@@ -28,7 +28,7 @@ _ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.1, 0.15  # prior about the drawing: fa
 _LEAST_DAYS = 14
 _LEAST_THRESHOLD = 30.0  # below it lies what errors of the model itself can mimic
 PRESSURE_NOISE, FLOW_NOISE = 0.03, 1.0  # [m], [m3/h] a residual that the model is not asked to explain
-PRESSURE_FLOOR, FLOW_FLOOR, BALANCE_FLOOR = 0.003, 0.05, 0.1  # [m], [m3/h]: resolution of a block's mean
+PRESSURE_FLOOR, FLOW_FLOOR, BALANCE_FLOOR = 0.005, 0.1, 0.3  # [m], [m3/h]: resolution of a block's mean
 _BLOCKS_A_YEAR = 365.25 * 24 / BLOCK_HOURS
 
 Progress = Callable[[str, float], None]

@@ -21,6 +21,7 @@ from leakdetect.stages.localisation import adjacency, probability, shares, zone
 Floats = NDArray[np.float64]
 
 _PLACED_M = 1000.0  # a zone this short is worth walking at once
+_SETTLED = 1  # blocks for the first whole one after it began
 _WAIT_STEP, _WAIT_RAMP = 3, 12  # blocks that a vague place is waited for
 _MOST_CANDIDATES = 50
 _SIGNATURE_ERROR = 0.08  # share of its size by which a signature may be wrong
@@ -92,7 +93,7 @@ class Raiser:
             self.tracker.follow(history, leak.since)
         chance = probability(evidence, self.network.length[self.candidates])
         place = self._zone(chance)
-        if place.length_m <= _PLACED_M or age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP):
+        if (age >= _SETTLED and place.length_m <= _PLACED_M) or age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP):
             leak.raised = history.last
             self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
 

@@ -37,6 +37,8 @@ class Leak:
         [m3/h] estimated at each block from `since`.
     low_onset, high_onset : int
         Blocks between which it began, by the test's own likelihood.
+    doubted : int
+        Last block after which its flow was let move; what the filter said before is no forecast for later.
     """
 
     id: int
@@ -50,6 +52,7 @@ class Leak:
     flow: list[float] = field(default_factory=list)
     low_onset: int = -1
     high_onset: int = -1
+    doubted: int = -1
 
     def runs(self, block: int) -> bool:
         """Say whether it runs in a block."""
@@ -80,6 +83,9 @@ class History:
     leaks : list of Leak
     snapshots : dict
         By block number.
+    epochs : ndarray of int, shape (C,)
+        Block at whose end a channel's level last moved for a reason other than a leak: no window that starts before
+        looks at it.
     next_id : int
     notes : list of (block, what)
         Sensor faults and operational changes that were explained, for people.
@@ -91,6 +97,7 @@ class History:
     band: Ints
     leaks: list[Leak] = field(default_factory=list)
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    epochs: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     next_id: int = 1
     notes: list[tuple[int, str]] = field(default_factory=list)
 
@@ -138,6 +145,7 @@ class History:
             "observed": self.observed,
             "weights": self.weights,
             "band": self.band,
+            "epochs": self.epochs,
             "leaks": [vars(leak) | {"flow": [float(q) for q in leak.flow]} for leak in self.leaks],
             "notes": [[b, text] for b, text in self.notes],
             "snapshots": [[b, list(self.snapshots[b].ids)] for b in numbers],
@@ -150,6 +158,7 @@ class History:
     def from_plain(cls, plain: dict[str, Any]) -> History:
         """Read what `to_plain` wrote."""
         history = cls(int(plain["first"]), plain["observed"], plain["weights"], plain["band"])
+        history.epochs = plain["epochs"]
         history.next_id = int(plain["next_id"])
         history.leaks = [Leak(**{**leak, "flow": list(leak["flow"])}) for leak in plain["leaks"]]
         history.notes = [(int(b), str(text)) for b, text in plain["notes"]]

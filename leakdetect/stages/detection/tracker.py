@@ -31,7 +31,10 @@ HORIZON = 66
 _RAMP_FROM = 2.0  # [days] a shorter ramp cannot be told from a step
 _RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
-_STEP_WALK, _RAMP_WALK = 0.3, 0.6  # [m3/h per sqrt(day)]
+_STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
+_SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
+_MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
+_DRY = 0.5  # [m3/h] a leak that stays below has ended
 _ENDED = 0.5  # share of its flow that a leak must lose to have ended
 _ROUNDS = 4  # explanations accepted in one block
 _START_LEVEL = 0.05
@@ -74,6 +77,7 @@ def begin(picture: Picture, first: int, scale: Floats) -> History:
     history = History(first, np.zeros((0, picture.channels)), np.zeros((0, k)), np.zeros(0, dtype=np.int64))
     cov = np.diag(np.concatenate([scale, scale]) ** 2)
     history.snapshots[first - 1] = Snapshot(np.zeros(levels), cov, ())
+    history.epochs = np.full(picture.channels, first - 1, dtype=np.int64)
     return history
 
 
@@ -124,14 +128,23 @@ class Tracker:
         weights, band = history.weights[row], int(history.band[row][0])
         matrix = np.zeros((picture.channels, len(mean)))
         matrix[:, band * picture.channels : (band + 1) * picture.channels] = np.eye(picture.channels)
+        noise = picture.white[band].copy()
         for k, leak in enumerate(running):
-            cov[levels + k, levels + k] += leak.walk**2 / picture.per_day
-            matrix[:, levels + k] = picture.at(weights, leak.link)[0]
-        mean, cov = update(mean, cov, history.observed[row][0], matrix, picture.white[band])
+            room = leak.walk**2 / picture.per_day
+            if block in (leak.since + 1, leak.doubted + 2) and not leak.ramp:
+                room += max(3.0, abs(mean[levels + k])) ** 2  # the block in which it began held only a part of it
+            cov[levels + k, levels + k] += room
+            effect = picture.at(weights, leak.link)[0]
+            matrix[:, levels + k] = effect
+            noise += np.diag((_SIGNATURE_ERROR * mean[levels + k] * effect * picture.uncertain) ** 2)
+        mean, cov = update(mean, cov, history.observed[row][0], matrix, noise)
         history.snapshots[block] = Snapshot(mean, cov, ids)
         for k, leak in enumerate(running):
             del leak.flow[block - leak.since :]
             leak.flow.append(float(mean[levels + k]))
+            dry = leak.flow[-picture.per_day :]
+            if block == history.last and len(leak.flow) > 2 * picture.per_day and max(dry) < _DRY:
+                leak.until = block + 1
 
     # -- one block ---------------------------------------------------------------------------------------------
 
@@ -195,12 +208,12 @@ class Tracker:
             ),
         ]  # fmt: skip
         for k, leak in enumerate(running):
-            if known[k] < 0:
+            if known[k] < 0 and len(seen.value) and history.last - since > 1:
                 options.append(
                     Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
-            elif known[k] > evidence[link] - _GROWTH_MARGIN:
+            elif known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN:
                 options.append(
                     Change(float(evidence[link] - price + 1e-6), "growth", leak.id, float(known_size[k]), since, ramp,
                            evidence)
@@ -246,21 +259,23 @@ class Tracker:
     def _end(self, history: History, change: Change) -> None:
         leak = next(k for k in history.leaks if k.id == change.index)
         flow = leak.flow[max(min(change.since - leak.since, len(leak.flow) - 1), 0)]
-        if -change.size < _ENDED * flow:
-            self._doubt(history, change.since, leak.id, change.size)
-        else:
-            leak.until = change.since + 1
+        self._doubt(history, change.since, leak.id, change.size)
+        if -change.size >= _ENDED * flow:
+            # Somewhere in the first block of the window it stopped.
+            leak.until = change.since + 2
             del leak.flow[leak.until - leak.since :]
 
     def _rival(self, history: History, change: Change) -> None:
         channels = self.picture.channels
         rows = history.rows(change.since + 1, history.last + 1)
-        effect = history.weights[rows].mean(axis=0) @ self.picture.rival[:, :, change.index]
-        both = np.concatenate([effect, effect]) * change.size
+        effect = history.weights[rows].mean(axis=0) @ self.picture.rival[:, :, change.index] * change.size
+        both = np.concatenate([effect, effect])
         snapshot = history.snapshots[change.since]
         cov = snapshot.cov.copy()
         cov[: 2 * channels, : 2 * channels] += np.outer(both, both)
-        self._restart(history, change.since, Snapshot(snapshot.mean, cov, snapshot.ids))
+        history.snapshots[change.since] = Snapshot(snapshot.mean, cov, snapshot.ids)
+        sd = np.sqrt(np.diagonal(self.picture.white, axis1=1, axis2=2).mean(axis=0))
+        history.epochs[np.abs(effect) > _MOVED * sd] = history.last
         history.notes.append((history.last, self.picture.rival_names[change.index]))
 
     def _doubt(self, history: History, since: int, leak_id: int, size: float) -> None:
@@ -269,18 +284,15 @@ class Tracker:
         place = 2 * self.picture.channels + snapshot.ids.index(leak_id)
         cov = snapshot.cov.copy()
         cov[place, place] += size**2 + 1.0
-        self._restart(history, since, Snapshot(snapshot.mean, cov, snapshot.ids))
-
-    def _restart(self, history: History, since: int, snapshot: Snapshot) -> None:
-        """Put a changed state in the past; older states know nothing of the change and are no reference any more."""
-        for b in [b for b in history.snapshots if b < since]:
-            del history.snapshots[b]
-        history.snapshots[since] = snapshot
+        history.snapshots[since] = Snapshot(snapshot.mean, cov, snapshot.ids)
+        next(k for k in history.leaks if k.id == leak_id).doubted = since + 1
 
 
 def course(n: int, ramp: bool) -> Floats:
-    """Return the shape of a change over n blocks: 1 throughout, or rising to 1."""
-    return np.arange(1, n + 1) / n if ramp else np.ones(n)
+    """Return the shape of a change over n blocks: rising to 1, or 1 from the block after that in which it began."""
+    if ramp:
+        return np.arange(1, n + 1) / n
+    return np.r_[0.0, np.ones(n - 1)] if n > 1 else np.ones(1)
 
 
 def _evidence(seen: Deviation, table: Floats) -> tuple[Floats, Floats]:

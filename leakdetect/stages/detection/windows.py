@@ -30,6 +30,8 @@ class Picture:
         Per block.
     per_day : int
         Blocks a day.
+    uncertain : ndarray, shape (C,)
+        1 where signatures come from the hydraulic model, 0 where from the balance of a zone.
     """
 
     signature: Floats
@@ -38,6 +40,7 @@ class Picture:
     white: Floats
     walk: Floats
     per_day: int
+    uncertain: Floats
 
     @property
     def channels(self) -> int:
@@ -99,7 +102,8 @@ def deviation(
     blocks = np.arange(since + 1, since + 1 + n)
     leaks = [leak for leak in history.leaks if leak.id not in leave_out and leak.since <= blocks[-1]]
     leaks = [leak for leak in leaks if leak.until < 0 or leak.until > blocks[0]]
-    flows, cov = _beliefs(history, snapshot, leaks, channels, n, picture)
+    frozen, cov = _beliefs(history, snapshot, leaks, n, picture)
+    moved = history.epochs > since
     value = np.full(2 * channels, np.nan)
     load = np.zeros((2, weights.shape[1]))
     noise = np.zeros((2 * channels, 2 * channels))
@@ -116,13 +120,13 @@ def deviation(
         for k, leak in enumerate(leaks):
             running = np.array([leak.runs(int(i)) for i in blocks[here]], dtype=float)
             effect = picture.at(weights[here], leak.link) * running[:, None]
-            rest = rest - effect * flows[k]
+            rest = rest - effect * _flow(leak, frozen[k], blocks[here])[:, None]
             basis[part, 2 * channels + k] = course @ effect / square
         good = np.isfinite(rest)
         weight = np.where(good, course[:, None], 0.0)
         total = (weight**2).sum(axis=0)
         mean = (weight * np.where(good, rest, 0.0)).sum(axis=0)
-        enough = total > square / 2
+        enough = (total > square / 2) & ~moved
         value[part] = np.where(enough, mean / np.maximum(total, 1e-12), np.nan)
         load[b] = course**2 @ weights[here] / square
         noise[part, part] = picture.white[b] / square
@@ -132,31 +136,42 @@ def deviation(
     return Deviation(value, noise + basis @ cov @ basis.T, load)
 
 
+def _flow(leak: Leak, frozen: float, blocks: Ints) -> Floats:
+    """Return a leak's flow in blocks: as believed at the window's start, or as followed where that is no forecast."""
+    if not np.isnan(frozen):
+        return np.full(len(blocks), frozen)
+    if not leak.flow:
+        return np.zeros(len(blocks))
+    return np.array(leak.flow)[np.clip(blocks - leak.since, 0, len(leak.flow) - 1)]
+
+
 def _beliefs(
-    history: History, snapshot: Snapshot, leaks: list[Leak], channels: int, n: int, picture: Picture
+    history: History, snapshot: Snapshot, leaks: list[Leak], n: int, picture: Picture
 ) -> tuple[Floats, Floats]:
     """Return flows of the leaks and the covariance of (levels, flows) as believed at the window's start.
 
-    Leaks that began later carry what the filter says of them now, with room for error.
+    Leaks that began, or whose flow was let move, since then have no forecast (NaN): they are taken as followed, with
+    room for error.
     """
     wandered = n / 3.0  # mean variance of a walk over the window, weighed evenly
-    levels = 2 * channels
+    levels = 2 * picture.channels
     size = levels + len(leaks)
     cov = np.zeros((size, size))
     cov[:levels, :levels] = snapshot.cov[:levels, :levels] + picture.walk * wandered
+    since = history.last - n
     place = {leak_id: levels + i for i, leak_id in enumerate(snapshot.ids)}
-    flows = np.zeros(len(leaks))
+    known = [leak.id in place and leak.doubted <= since for leak in leaks]
+    frozen = np.full(len(leaks), np.nan)
     for k, leak in enumerate(leaks):
         row = levels + k
-        if leak.id in place:
+        if known[k]:
             old = place[leak.id]
-            flows[k] = snapshot.mean[old]
+            frozen[k] = snapshot.mean[old]
             cov[row, :levels] = cov[:levels, row] = snapshot.cov[old, :levels]
             for other, twin in enumerate(leaks):
-                if twin.id in place:
+                if known[other]:
                     cov[row, levels + other] = snapshot.cov[old, place[twin.id]]
             cov[row, row] += leak.walk**2 * wandered / picture.per_day
         else:
-            flows[k] = leak.flow[-1] if leak.flow else 0.0
-            cov[row, row] = 1.0 + (0.3 * flows[k]) ** 2
-    return flows, cov
+            cov[row, row] = 1.0 + (0.3 * (leak.flow[-1] if leak.flow else 0.0)) ** 2
+    return frozen, cov
