@@ -84,8 +84,18 @@ class District:
             "events": [],
         }
 
-    def run(self, time: NDArray[np.datetime64], inflow: Floats) -> dict[str, Floats]:
-        """Take the next steps; return ``expected, expected_sd, score`` for each."""
+    def run(self, time: NDArray[np.datetime64], seen: NDArray[np.datetime64], inflow: Floats) -> dict[str, Floats]:
+        """Take the next steps; return ``expected, expected_sd, score`` for each.
+
+        Parameters
+        ----------
+        time : ndarray of datetime64, shape (T,)
+            What the steps are called by: their beginning.
+        seen : ndarray of datetime64, shape (T,)
+            The last reading in each.
+        inflow : ndarray, shape (T,)
+            m3/s.
+        """
         day, slot = self.calendar.place(time)
         parts: list[tuple[Floats, Floats, Floats]] = []
         for part in np.split(np.arange(len(time)), np.flatnonzero(np.diff(day)) + 1):
@@ -93,21 +103,26 @@ class District:
             if self.state["day"] is None:
                 self._start(now)
             while self.state["day"] < now:  # the last slot of a day did not come: its verdict comes late
-                self._morning(time[part[0]])
-            parts.append(self._steps(now, time[part], slot[part], inflow[part]))
+                self._morning(seen[part[0]])
+            parts.append(self._steps(now, time[part], seen[part], slot[part], inflow[part]))
             if now == self.state["day"] and slot[part[-1]] == self.calendar.slots - 1:
-                self._morning(time[part[-1]])
+                self._morning(seen[part[-1]])
                 parts[-1][2][-1] = max(parts[-1][2][-1], self.state["score"])
         for event in self.state["events"]:
             if event["status"] == Status.OPEN:
-                event["data_until"] = report.text(time[-1])
+                event["data_until"] = report.text(seen[-1])
         keys = ("expected", "expected_sd", "score")
         return {key: np.concatenate([p[i] for p in parts]) for i, key in enumerate(keys)}
 
     # -- every step ---------------------------------------------------------------------------------------------------
 
     def _steps(
-        self, day: int, time: NDArray[np.datetime64], slot: NDArray[np.int64], inflow: Floats
+        self,
+        day: int,
+        time: NDArray[np.datetime64],
+        seen: NDArray[np.datetime64],
+        slot: NDArray[np.int64],
+        inflow: Floats,
     ) -> tuple[Floats, Floats, Floats]:
         state = self.state
         expected = state["reference"] + state["pattern"][int(weekday(day))][slot]
@@ -125,12 +140,13 @@ class District:
             np.add.at(state["count"], slot[good], 1.0)
         for i in np.flatnonzero(high >= 1.0):
             if not state["muted"]:
-                self._burst(day, int(slot[i]), time[i], flow[i + 1 : before + i + 1])
+                self._burst((day, int(slot[i])), time[i], seen[i], flow[i + 1 : before + i + 1])
         state["recent"], state["recent_flow"] = standard[-before:], flow[-before:]
         return expected, sd.copy(), np.maximum(np.maximum(high, 0.0), state["score"])
 
-    def _burst(self, day: int, slot: int, time: np.datetime64, rest: Floats) -> None:
-        """Raise a burst from the residuals of the last hours, newest last."""
+    def _burst(self, place: tuple[int, int], time: np.datetime64, seen: np.datetime64, rest: Floats) -> None:
+        """Raise a burst at a day and slot from the residuals of the last hours, newest last."""
+        day, slot = place
         n, step = len(rest), self.calendar.step
         newest = rest[-burst.WINDOWS[0] * 3600 // step :]
         flow, _ = burst.height(newest)
@@ -138,7 +154,7 @@ class District:
             return
         sd = self.sd[(slot - np.arange(n)[::-1]) % self.calendar.slots]
         first, low, high = burst.onset(rest, sd, flow, max(1, 7200 // step))
-        flow, spread = burst.height(rest[min(first, n - len(newest)) :])
+        flow, spread = burst.height(rest[min(first, n - 3 * 3600 // step) :])
         ago = [np.timedelta64((n - 1 - i) * step, "s") for i in (first, low, high)]
         start, start_low, start_high = (time - a for a in ago)
         onset = day + (slot - (n - 1 - first)) / self.calendar.slots
@@ -151,8 +167,8 @@ class District:
                 flow=flow,
                 flow_sd=float(np.hypot(spread / np.sqrt(burst.WINDOWS[0]), self.noise.sd)),
             ),
-            time,
-            Entry(event="", onset=onset, full=onset, end=np.inf, flow=flow, made=day, first=flow),
+            seen,
+            Entry(event="", onset=onset, full=onset, end=None, flow=flow, made=day, first=flow),
         )
         self.state["muted"] = True
 
@@ -292,9 +308,7 @@ class District:
         self._end(found, onset, drop, day, Status.CLOSED, None, time)
 
     def _shift(self, flow: float, onset: float, full: float, day: int) -> None:
-        self.state["ledger"].append(
-            Entry(event="", onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow)
-        )
+        self.state["ledger"].append(Entry(event="", onset=onset, full=full, end=None, flow=flow, made=day, first=flow))
 
     def _end(
         self,
@@ -329,7 +343,7 @@ class District:
         if not abrupt:
             flow = self._plain(onset, days, entries, flow)
         for entry in entries:
-            recent = not entry["event"] and np.isinf(entry["end"]) and onset - entry["onset"] <= _RETURN
+            recent = not entry["event"] and entry["end"] is None and onset - entry["onset"] <= _RETURN
             if recent and entry["flow"] < 0 and abs(flow + entry["flow"]) <= _CLOSE * -entry["flow"]:
                 entry["end"] = max(onset, entry["onset"])
                 self._shift(flow + entry["flow"], onset, onset, day)
@@ -340,7 +354,7 @@ class District:
         young = [e for e in ledger.running(entries) if day - e["made"] <= _GROWTH]
         full = onset if abrupt else float(day)
         if young and (not abrupt or flow < open_flows[young[-1]["event"]]) and (not abrupt or _grows(young[-1])):
-            part = Entry(event=young[-1]["event"], onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow)
+            part = Entry(event=young[-1]["event"], onset=onset, full=full, end=None, flow=flow, made=day, first=flow)
             entries.append(part)
             self._renew(part["event"], float(change.sd[best] / np.sqrt(self.trust)))
             return
@@ -358,7 +372,7 @@ class District:
                 flow_sd=spread,
             ),
             time,
-            Entry(event="", onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow),
+            Entry(event="", onset=onset, full=full, end=None, flow=flow, made=day, first=flow),
         )
 
     def _like_a_leak(self, days: NDArray[np.int64], onset: float, flow: float, abrupt: bool) -> bool:
@@ -412,7 +426,7 @@ class District:
         """Estimate a young entry's flow anew, how long an incipient leak went on growing, and whether it has ended."""
         slow = entry["full"] > entry["onset"]
         age = day - entry["made"]
-        if age <= 0 or age > (_GROWTH if slow and entry["event"] else _YOUNG) or np.isfinite(entry["end"]):
+        if age <= 0 or age > (_GROWTH if slow and entry["event"] else _YOUNG) or entry["end"] is not None:
             return
         others = [e for e in self.state["ledger"] if e is not entry]
         fulls = sorted({entry["full"], (entry["full"] + day) / 2, float(day)}) if slow else [entry["full"]]

@@ -20,7 +20,7 @@ class Entry(TypedDict):
     event: str  # id of the event, '' for a shift that is no leak
     onset: float  # leak-day, with its fraction
     full: float  # leak-day from which it has its whole height: the onset for an abrupt one
-    end: float  # leak-day, infinite while it lasts
+    end: float | None  # leak-day, None while it lasts
     flow: float  # m3/s, negative for a shift downwards
     made: int  # leak-day on which it was written down
     first: float  # flow then
@@ -32,7 +32,7 @@ def shape(entry: Entry, days: Ints) -> Floats:
         grown = np.clip((days + 0.5 - entry["onset"]) / (entry["full"] - entry["onset"]), 0.0, 1.0)
     else:
         grown = np.clip(days + 1.0 - entry["onset"], 0.0, 1.0)
-    return np.asarray(grown * np.clip(entry["end"] - days, 0.0, 1.0))
+    return np.asarray(grown if entry["end"] is None else grown * np.clip(entry["end"] - days, 0.0, 1.0))
 
 
 def total(entries: list[Entry], days: Ints, *, leaks: bool = True, shifts: bool = True) -> Floats:
@@ -46,7 +46,7 @@ def total(entries: list[Entry], days: Ints, *, leaks: bool = True, shifts: bool 
 
 def running(entries: list[Entry]) -> list[Entry]:
     """Return the leaks that have not ended, oldest first."""
-    return [e for e in entries if e["event"] and np.isinf(e["end"])]
+    return [e for e in entries if e["event"] and e["end"] is None]
 
 
 def flows(entries: list[Entry]) -> dict[str, float]:
@@ -74,5 +74,7 @@ def settled(entries: list[Entry], oldest: int) -> list[Entry]:
     A leak that ended before adds nothing; a shift that was complete before is part of the level.
     """
     return [
-        e for e in entries if not (e["end"] < oldest or (not e["event"] and max(e["onset"], e["full"]) + 1 < oldest))
+        e
+        for e in entries
+        if not (e["end"] is not None and e["end"] < oldest) and (e["event"] or max(e["onset"], e["full"]) + 1 >= oldest)
     ]
