@@ -39,10 +39,6 @@ class Units:
         return value / _FOOT if self.us and formula == "D-W" else value  # D-W: mm or thousandths of a foot
 
 
-def _valve(kind: str, setting: str) -> str:
-    return f"D J2 J3 {{d}} {kind} {setting} 2.5"
-
-
 def device_line(device: str, u: Units) -> dict[str, str]:
     """Return the lines of a device from J2 to J3, by section."""
     d = f"{u.diameter(150):.6f}"
@@ -57,7 +53,7 @@ def device_line(device: str, u: Units) -> dict[str, str]:
         "PBV": u.pressure(6),
     }
     if device in valves:
-        return {"VALVES": f"D J2 J3 {d} {device.split()[0]} {valves[device]:.8f} 2.5"}
+        return {"VALVES": f"D J2 J3 {d} {device[:3]} {valves[device]:.8f} 2.5"}
     if device == "GPV":
         points = "\n".join(f"G {u.flow(q):.6f} {u.length(h):.6f}" for q, h in ((0, 0), (5, 1), (20, 9), (60, 60)))
         return {"VALVES": f"D J2 J3 {d} GPV G 0", "CURVES": points}
@@ -104,8 +100,9 @@ def text(device: str = "pipe", flow: str = "LPS", formula: str = "H-W", extra: M
     tank = (34 if device in {"PRV", "FCV"} else 48, 3, 0, 6, 12)  # bottom, level, lowest, highest, diameter
     lines["TANKS"].append("T " + " ".join(f"{u.length(x):.6f}" for x in tank) + " 0")
     for name, start, end, length, diameter, c, minor in (
-        ("P1", "R", "J1", 800, 200, rough, 0), ("P2", "J1", "J2", 300, 150, rough, 3), ("P3", "J3", "J4", 400, 150, smooth, 0),
-        ("P4", "J3", "J5", 350, 100, smooth, 0), ("P5", "J4", "J6", 500, 100, smooth, 0), ("P6", "J5", "J6", 300, 80, smooth, 0),
+        ("P1", "R", "J1", 800, 200, rough, 0), ("P2", "J1", "J2", 300, 150, rough, 3),
+        ("P3", "J3", "J4", 400, 150, smooth, 0), ("P4", "J3", "J5", 350, 100, smooth, 0),
+        ("P5", "J4", "J6", 500, 100, smooth, 0), ("P6", "J5", "J6", 300, 80, smooth, 0),
         ("P7", "J4", "T", 600, 100, smooth, 0), ("P8", "J1", "J7", 300, 80, rough, 0),
     ):  # fmt: skip
         lines["PIPES"].append(

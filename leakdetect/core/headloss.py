@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 GRAVITY = 9.81456  # m/s2: EPANET's 32.2 ft/s2
 VISCOSITY = 1.022e-6  # m2/s: EPANET's 1.1e-5 ft2/s
 _MANNING = (4 / (1.49 * np.pi)) ** 2 * 4**1.333 * 0.3048 ** (5.333 - 6)  # EPANET's 1.49, in SI
+_CREEP = 1e-9  # m3/s
 SLOPE_FLOOR = 1e-7 * 0.3048 / 0.028316846592  # s/m2: EPANET's RQTOL, keeps standing water solvable
 
 
@@ -56,6 +57,7 @@ def loss(
         resistance = _MANNING * rough**2 * long / d**5.333
         head, slope = resistance * size**2, 2 * resistance * size
     elif formula == "D-W":
+        size = np.maximum(size, _CREEP)  # laminar: the slope is the same however little flows
         factor, factor_slope = _darcy(size, d, rough, viscosity)
         resistance = 8 * long / (np.pi**2 * GRAVITY * d**5)
         head = resistance * factor * size**2
