@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import logging
 import math
+import re
 import tempfile
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,18 +52,35 @@ def read_wntr(path: Path) -> wntr.network.WaterNetworkModel:
     import wntr  # here: it takes a second, which `--help` need not wait for
 
     logging.getLogger("wntr").setLevel(logging.ERROR)
-    head = path.read_bytes()[:100_000].upper()
-    if b"[JUNCTIONS]" not in head and b"[RESERVOIRS]" not in head and b"[TITLE]" not in head:
+    text = _text(path)
+    head = text[:100_000].upper()
+    if "[JUNCTIONS]" not in head and "[RESERVOIRS]" not in head and "[TITLE]" not in head:
         raise NetworkError(f"{path}: not an EPANET input file: no [JUNCTIONS] section; export the model as .inp")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="leakdetect-") as folder:
             warnings.simplefilter("ignore")
-            model = wntr.network.WaterNetworkModel(str(path))
+            model = wntr.network.WaterNetworkModel(str(_copy(text, folder)))
     except Exception as error:  # WNTR raises bare Exceptions of many kinds; none may reach the user as a traceback
         raise NetworkError(f"{path}: cannot be read as an EPANET model: {_one_line(error)}") from error
     if not model.num_junctions or model.num_reservoirs + model.num_tanks == 0:
         raise NetworkError(f"{path}: needs at least one junction and one reservoir or tank")
     return model
+
+
+def _text(path: Path) -> str:
+    """Return a model file's text: UTF-8, with or without a mark, or what Windows wrote before it."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _copy(text: str, folder: str) -> Path:
+    """Write the text where EPANET, which knows neither marks nor accents in a path, can read it."""
+    path = Path(folder) / "model.inp"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _one_line(error: BaseException) -> str:
@@ -98,7 +117,7 @@ def to_network(model: wntr.network.WaterNetworkModel, path: Path | None = None) 
         minor_loss=_numbers(links, "minor_loss", 0.0),
         open=np.array([link.initial_status.name != "Closed" for link in links], dtype=bool),
         check_valve=np.array([bool(getattr(link, "check_valve", False)) for link in links], dtype=bool),
-        setting=np.array([_setting(link) for link in links], dtype=float),
+        setting=np.array([_setting(link, _pressure_unit(model)) for link in links], dtype=float),
         tank_area=np.array(
             [math.pi * node.diameter**2 / 4 if node.node_type == "Tank" else math.nan for node in nodes], dtype=float
         ),
@@ -129,12 +148,24 @@ def _link_kind(link: Any) -> int:
     return int(Link[link.link_type.upper() if link.link_type != "Valve" else link.valve_type.upper()])
 
 
-def _setting(link: Any) -> float:
+def _pressure_unit(model: wntr.network.WaterNetworkModel) -> float:
+    """Return the head [m] of what WNTR takes for 1 m of pressure: it knows neither kPa nor liquids but water."""
+    hydraulic = model.options.hydraulic
+    us = canonical("flow", str(hydraulic.inpfile_units or "CMH")) in _US_UNITS
+    kpa = str(hydraulic.inpfile_pressure_units or "").upper() == "KPA" and not us
+    return (_KPA if kpa else 1.0) / float(hydraulic.specific_gravity or 1.0)
+
+
+def _setting(link: Any, pressure_unit: float) -> float:
     if link.link_type == "Pipe":
         return math.nan
     if link.link_type == "Pump":
         return float(link.base_speed)
-    return float(link.initial_setting or 0.0) if link.valve_type != "GPV" else math.nan
+    fixed = link.initial_status.name in {"Open", "Closed"}  # by [STATUS]: the valve does not follow its setting
+    if fixed or link.valve_type == "GPV":
+        return math.nan
+    unit = pressure_unit if link.valve_type in {"PRV", "PSV", "PBV"} else 1.0
+    return float(link.initial_setting or 0.0) * unit
 
 
 def _demands(model: wntr.network.WaterNetworkModel, nodes: list[Any]) -> tuple[tuple[str, ...], Floats, Floats, float]:
@@ -163,20 +194,41 @@ def _demands(model: wntr.network.WaterNetworkModel, nodes: list[Any]) -> tuple[t
 
 
 _US_UNITS = {"gal/min", "ft3/s", "Mgal/d", "imp Mgal/d", "acre-ft/d"}
-_PSI_PER_FT = 0.4333  # EPANET's own
 _FOOT = 0.3048
-_ELEVATION, _BASEDEMAND, _TANKLEVEL, _HEAD = 0, 1, 8, 10  # EN_NodeProperty
-_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS = 2, 4, 5, 8, 11  # EN_LinkProperty
-_DEMANDMULT, _ACCURACY = 4, 1  # EN_Option
+_PSI = _FOOT / 0.4333  # m of head, as EPANET has it
+_KPA = _PSI / 6.895
+_ELEVATION, _BASEDEMAND, _EMITTER, _TANKLEVEL, _HEAD, _MINLEVEL, _MAXLEVEL = 0, 1, 3, 8, 10, 20, 21  # EN_NodeProperty
+_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS, _SETTING = 2, 4, 5, 8, 11, 12  # EN_LinkProperty
+_TRIALS, _ACCURACY, _DEMANDMULT, _SP_GRAVITY, _SP_VISCOS = 0, 1, 4, 12, 13  # EN_Option
+_MOST_TRIALS = 500
+_LEAST_LEVEL, _MOST_LEVEL = 0.01, 100.0  # [m] above a tank's bottom: at 0 EPANET shuts the outlet
 _DURATION = 0  # EN_TimeParameter
 _CONTROLS, _RULES = 5, 6  # EN_CountType
 _UNBALANCED = 1  # a warning of EN_runH
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Head gained by a pump, or lost in a general purpose valve, against flow.
+
+    Attributes
+    ----------
+    kind : {'function', 'segments', 'power'}
+        A power function through one or three points, straight lines between points, or a pump of constant power.
+    flow, head : ndarray
+        The points [m3/s], [m], as drawn.
+    """
+
+    kind: str
+    flow: Floats
+    head: Floats
+
+
 class Epanet:
     """A network held in EPANET in this process, for one steady state after another with no file per step.
 
-    The model is the file's own, freed of what belongs to time: patterns, controls and rules. Everything is SI.
+    The model is the file's own, freed of what belongs to time (patterns, controls, rules), of what makes outflow depend
+    on pressure (emitters, pressure-driven demand) and of the limits of tanks. Everything is SI.
 
     Parameters
     ----------
@@ -197,10 +249,12 @@ class Epanet:
         if network.path is None:
             raise NetworkError(f"network {network.name} was not read from a file: EPANET needs one")
         self.network = network
+        text = _text(network.path)
         self._folder = tempfile.TemporaryDirectory(prefix="leakdetect-")
         self._toolkit = ENepanet()
         try:
-            self._toolkit.ENopen(str(network.path), str(Path(self._folder.name) / "run.rpt"), "")
+            model = _copy(text, self._folder.name)
+            self._toolkit.ENopen(str(model), str(model.with_suffix(".rpt")), "")
         except Exception as error:  # the same bare kinds as in read_wntr
             self._folder.cleanup()
             raise NetworkError(f"{network.path}: EPANET refuses it: {_one_line(error)}") from error
@@ -208,22 +262,31 @@ class Epanet:
         self._flow = factor("flow", network.flow_unit)
         us = network.flow_unit in _US_UNITS
         self._head = _FOOT if us else 1.0
-        self._pressure = _FOOT / _PSI_PER_FT if us else 1.0
+        kpa = re.search(r"^\s*PRESSURE\s+KPA\b", text, flags=re.IGNORECASE | re.MULTILINE)
+        self._pressure = (_PSI if us else _KPA if kpa else 1.0) / self._option(_SP_GRAVITY)
         lookup = ctypes.c_int()
         self._nodes = [self._index("EN_getnodeindex", name, lookup) for name in network.node_names]
         self._links = [self._index("EN_getlinkindex", name, lookup) for name in network.link_names]
         self._free_of_time(accuracy)
+        self._free_of_limits()
         self._toolkit.ENopenH()
 
     def _index(self, function: str, name: str, found: ctypes.c_int) -> int:
         getattr(self._lib, function)(self._project, name.encode(), ctypes.byref(found))
         return found.value
 
+    def _option(self, code: int) -> float:
+        value = ctypes.c_double()
+        self._lib.EN_getoption(self._project, code, ctypes.byref(value))
+        return value.value
+
     def _free_of_time(self, accuracy: float) -> None:
         lib, project, real = self._lib, self._project, ctypes.c_double
         lib.EN_settimeparam(project, _DURATION, ctypes.c_long(0))
         lib.EN_setoption(project, _DEMANDMULT, real(1.0))
         lib.EN_setoption(project, _ACCURACY, real(accuracy))
+        lib.EN_setoption(project, _TRIALS, real(_MOST_TRIALS))
+        lib.EN_setdemandmodel(project, 0, real(0.0), real(0.1), real(0.5))  # what is withdrawn is given
         count = ctypes.c_int()
         for kind, delete in ((_CONTROLS, lib.EN_deletecontrol), (_RULES, lib.EN_deleterule)):
             lib.EN_getcount(project, kind, ctypes.byref(count))
@@ -236,6 +299,14 @@ class Epanet:
             for k in range(count.value, 0, -1):
                 lib.EN_setdemandpattern(project, node, k, 0)
                 lib.EN_setbasedemand(project, node, k, real(0.0))
+            lib.EN_setnodevalue(project, node, _EMITTER, real(0.0))
+
+    def _free_of_limits(self) -> None:
+        """Widen the tanks' levels, so that one read beyond the drawing is taken and shuts no inlet."""
+        for i, node in enumerate(self._nodes):
+            if self.network.node_kind[i] == Node.TANK:
+                for code, metres in ((_MAXLEVEL, _MOST_LEVEL), (_MINLEVEL, 0.0)):
+                    self._lib.EN_setnodevalue(self._project, node, code, ctypes.c_double(metres / self._head))
 
     def close(self) -> None:
         """Free EPANET's memory and its files; may be called twice."""
@@ -256,7 +327,10 @@ class Epanet:
             put(project, self._nodes[i], _BASEDEMAND, real(value))
 
     def set_level(self, tank: int, level: float) -> None:
-        """Set a tank's level above its bottom [m]."""
+        """Set a tank's level above its bottom [m]; as far as the drawing's own table of volumes goes, if it has one."""
+        highest = ctypes.c_double()
+        self._lib.EN_getnodevalue(self._project, self._nodes[tank], _MAXLEVEL, ctypes.byref(highest))
+        level = min(max(level, _LEAST_LEVEL), highest.value * self._head)
         self._lib.EN_setnodevalue(self._project, self._nodes[tank], _TANKLEVEL, ctypes.c_double(level / self._head))
 
     def set_head(self, reservoir: int, head: float) -> None:
@@ -277,6 +351,38 @@ class Epanet:
         """Set what a PRV or PSV holds [m of pressure]."""
         value = ctypes.c_double(pressure / self._pressure)
         self._lib.EN_setlinkvalue(self._project, self._links[valve], _INITSETTING, value)
+
+    @property
+    def viscosity(self) -> float:
+        """Of the water, relative to EPANET's own."""
+        return self._option(_SP_VISCOS)
+
+    def curve(self, link: int) -> Curve | None:
+        """Return how head goes with flow in a pump or a general purpose valve; None for other links."""
+        kind = self.network.link_kind[link]
+        if kind not in {Link.PUMP, Link.GPV}:
+            return None
+        lib, project, index = self._lib, self._project, ctypes.c_int()
+        if kind == Link.PUMP:
+            form = ctypes.c_int()
+            lib.EN_getpumptype(project, self._links[link], ctypes.byref(form))
+            if lib.EN_getheadcurveindex(project, self._links[link], ctypes.byref(index)) or not index.value:
+                return Curve("power", np.zeros(0), np.zeros(0))
+            name = {0: "power", 1: "function"}.get(form.value, "segments")
+        else:
+            setting = self._get(lib.EN_getlinkvalue, self._links, np.array([link]), _INITSETTING)
+            name, index.value = "segments", int(setting[0])
+        count, flow, head = ctypes.c_int(), ctypes.c_double(), ctypes.c_double()
+        lib.EN_getcurvelen(project, index, ctypes.byref(count))
+        points = []
+        for i in range(1, count.value + 1):
+            lib.EN_getcurvevalue(project, index, i, ctypes.byref(flow), ctypes.byref(head))
+            points.append((flow.value * self._flow, head.value * self._head))
+        return Curve(name, *np.array(points).T)
+
+    def speeds(self, pumps: Ints) -> Floats:
+        """Return pumps' relative speeds at the last steady state."""
+        return self._get(self._lib.EN_getlinkvalue, self._links, pumps, _SETTING)
 
     def solve(self) -> None:
         """Find the steady state.

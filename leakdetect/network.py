@@ -70,7 +70,8 @@ class Network:
         False where the drawing has the link closed.
     check_valve : ndarray of bool, shape (L,)
     setting : ndarray, shape (L,)
-        Of valves: [m] of pressure (PRV, PSV, PBV), [m3/s] (FCV), [-] (TCV); of pumps: speed; NaN for pipes.
+        Of valves: [m] of pressure (PRV, PSV, PBV), [m3/s] (FCV), [-] (TCV); of pumps: speed; NaN for pipes,
+        GPVs and valves that the file fixes open or closed.
     tank_area : ndarray, shape (N,)
         [m2]; NaN except for tanks.
     headloss : str

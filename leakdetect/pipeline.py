@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from leakdetect import readings
-from leakdetect.detector import Detector
+from leakdetect.detector import Detector, State
 from leakdetect.detectors import build
 from leakdetect.epanet import load_network
-from leakdetect.errors import InputError, NotFittedError, ReadingsError
-from leakdetect.events import Event, Status
+from leakdetect.errors import NotFittedError, ReadingsError
+from leakdetect.events import Event, Repair, Status, Zone
+from leakdetect.files import replacing
+from leakdetect.netcdf import joined_series, load_model, load_series, save_model, series_path, write_series
 from leakdetect.network import Network
-from leakdetect.schema import SENSOR, TIME, Quantity
+from leakdetect.schema import TIME, Quantity
 from leakdetect.site import Site, load_site
 from leakdetect.stages import quality
 from leakdetect.store import Progress, Store
@@ -25,12 +28,28 @@ from leakdetect.store import Progress, Store
 Tell = Callable[[str, float], None]
 """Told what is done and how far it is (0 to 1)."""
 
-_ENGINE = "h5netcdf"
-_SHOWN = ("reading", "flag", "usable", "expected", "expected_sd", "residual", "score")
+_PIECE = np.timedelta64(60, "D")  # steps that a detector takes at once
+_SAME_REPAIR = np.timedelta64(7, "D")  # a repair in the list and one said of an event may differ by so much
 
 
 def _quiet(_what: str, _share: float) -> None:
     pass
+
+
+class _Share:
+    """Tells the whole's share of a detector that knows its piece only."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell, self._done, self._all = tell, 0, 1
+
+    def of(self, done: int, every: int) -> None:
+        self._done, self._all = done, every
+
+    def __call__(self, what: str, share: float) -> None:
+        self._tell(what, (self._done + share) / self._all)
+
+
+# -- what a site holds -------------------------------------------------------------------------------------------
 
 
 def open_site(folder: Path) -> tuple[Site, Network | None]:
@@ -50,6 +69,11 @@ def steps_of(
     since, until : datetime64, optional
         First and last time wanted (UTC).
 
+    Returns
+    -------
+    Dataset
+        As `quality.to_steps` has it; ``last_reading`` is, of every step, the time at which it was known to be complete.
+
     Raises
     ------
     ReadingsError
@@ -57,19 +81,57 @@ def steps_of(
     """
     context = since - quality.CONTEXT if since is not None else None
     flagged = quality.flag(readings.load(site, since=context, until=until, network=network))
-    steps = quality.to_steps(flagged, site.step_minutes * 60.0)
-    steps.attrs["step_seconds"] = site.step_minutes * 60
+    seconds = site.step_minutes * 60
+    steps = quality.to_steps(flagged, float(seconds))
+    steps = steps.assign_coords(last_reading=(TIME, _complete_at(steps, flagged, seconds)))
+    steps.attrs["step_seconds"] = seconds
     if since is not None:
         steps = steps.isel({TIME: slice(int(np.searchsorted(steps[TIME].values, since)), None)})
     return steps
 
 
-def detector_of(site: Site, network: Network | None, tell: Tell = _quiet) -> Detector:
-    """Return the detector that fits the site: with a network and pressures the model-based one, else the inflow's."""
+def _complete_at(steps: xr.Dataset, data: xr.Dataset, seconds: int) -> NDArray[np.datetime64]:
+    """Return the time of the reading that completed each step: its last, or the next where it fell silent, (T,)."""
+    known = data[TIME].values
+    finest = min(float(data["step"].values.min()), seconds)
+    almost = steps[TIME].values + np.timedelta64(round((seconds - finest) * 1e9), "ns")
+    reached = known[np.searchsorted(known, almost)] if len(almost) else almost
+    latest: NDArray[np.datetime64] = np.fmax(steps["last_reading"].values, reached)  # fmax: NaT does not count
+    return latest
+
+
+def detector_of(site: Site, network: Network | None, tell: Tell = _quiet, said: Sequence[Repair] = ()) -> Detector:
+    """Return the detector that fits the site: with a network and pressures the model-based one, else the inflow's.
+
+    Parameters
+    ----------
+    site, network : see their classes
+    tell : callable, optional
+    said : sequence of Repair
+        What people said of events, beside the site's list of repairs.
+    """
     pressures = {Quantity.PRESSURE, Quantity.HEAD}
     name = "hydraulic" if network and any(b.quantity in pressures for b in site.readings) else "inflow"
     repairs = readings.load_repairs(site, network)
-    return build(name, network=network, timezone=site.timezone, settings=site.detection, repairs=repairs, progress=tell)
+    listed = list(repairs)
+    for repair in said:
+        if not any(r.link == repair.link and abs(r.time - repair.time) <= _SAME_REPAIR for r in listed):
+            repairs.append(repair)
+    return build(
+        name, network=network, timezone=site.timezone, settings=site.detection, repairs=repairs, zones=_zones(network),
+        progress=tell,
+    )  # fmt: skip
+
+
+def _zones(network: Network | None) -> dict[str, Zone]:
+    """Return the zone of a site that is one district: all its pipes."""
+    if network is None:
+        return {}
+    pipes = np.flatnonzero(network.is_pipe)
+    return {"": Zone(tuple(network.link_names[i] for i in pipes), float(network.length[pipes].sum()), 1.0)}
+
+
+# -- fit ---------------------------------------------------------------------------------------------------------
 
 
 def fit(
@@ -83,48 +145,37 @@ def fit(
         Of one kind or another where site, network or readings do not allow it; nothing is written then.
     """
     site, network = open_site(folder)
+    detector = detector_of(site, network, tell)
     tell("read", 0.0)
     data = steps_of(site, network, since, until)
     if not data.sizes[TIME]:
-        raise ReadingsError(f"{folder}: no complete step of readings between --from and --to")
-    model = detector_of(site, network, tell).fit(data)
-    _replace(model, site.model_path)
-    return model
+        raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
+    return save_model(detector.fit(data), site, detector.name)
 
 
-def _replace(data: xr.Dataset, path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        data.to_netcdf(part, engine=_ENGINE)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> xr.Dataset:
-    try:
-        return xr.load_dataset(path, engine=_ENGINE)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a netCDF file that leakdetect wrote: {error}") from error
-
-
-def load_model(site: Site) -> tuple[xr.Dataset, str]:
-    """Return the fitted model and its checksum; `NotFittedError` where there is none."""
-    path = site.model_path
-    if not path.is_file():
-        raise NotFittedError(f"{path}: no fitted model yet: run 'leakdetect fit {site.folder.name}' first")
-    return _read(path), hashlib.sha256(path.read_bytes()).hexdigest()
+# -- detect ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a run: the events that were open at some time in the window, how many are new, and up to when data went."""
+    """Of a run.
+
+    Attributes
+    ----------
+    events : list of Event
+        Open at some time in the window.
+    new : int
+        How many of the site's events this run raised.
+    until : datetime64 or None
+        Last step that all runs so far have taken.
+    steps : int
+        Taken by this run.
+    """
 
     events: list[Event]
     new: int
     until: np.datetime64 | None
+    steps: int = 0
 
 
 def detect(
@@ -143,31 +194,66 @@ def detect(
     Raises
     ------
     LeakdetectError
-        Where site, model or readings do not allow it; the store then stays as it was.
+        Where site, model or readings do not allow it; all that is kept then stays as it was.
     """
     site, network = open_site(folder)
     model, checksum = load_model(site)
-    step = np.timedelta64(site.step_minutes, "m")
     with Store(site.store_path) as store:
         progress = store.progress()
-        fresh = progress is None or progress.model != checksum
-        begin = since if fresh or progress is None else progress.until + step
+        if progress is not None and progress.model != checksum:
+            progress = None  # another model: begin anew
+        begin = since if progress is None else progress.until + np.timedelta64(site.step_minutes, "m")
+        told = _Share(tell)
+        detector = detector_of(site, network, told, store.repairs())
+        if model.attrs.get("detector") != detector.name:
+            raise NotFittedError(
+                f"{site.model_path}: was fitted for the {model.attrs.get('detector')} detector, the site now calls for "
+                f"the {detector.name} one: run 'leakdetect fit {folder}' again"
+            )
+        reached = progress.until if progress else None
         if begin is not None and until is not None and begin > until:
-            return Outcome(_open_between(store.events(), since, until), 0, progress.until if progress else None)
+            return Outcome(_open_between(store.events(), since, until), 0, reached)
         tell("read", 0.0)
         data = steps_of(site, network, begin, until)
         if not data.sizes[TIME]:
-            if fresh:
-                raise ReadingsError(f"{folder}: no complete step of readings between --from and --to")
-            return Outcome(_open_between(store.events(), since, until), 0, progress.until if progress else None)
-        detector = detector_of(site, network, tell)
-        state = detector.begin(model) if fresh or progress is None else progress.state
-        state, events, grown = detector.update(model, state, data)
-        times = grown[TIME].values
-        begun = times[0] if fresh or progress is None else progress.begun
-        _keep_series(site, grown, fresh)
-        new = store.save(Progress(checksum, begun, times[-1], state), events, fresh=fresh)
-        return Outcome(_open_between(store.events(), since, until), new, times[-1])
+            if progress is None:
+                raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
+            return Outcome(_open_between(store.events(), since, until), 0, reached)
+        state = progress.state if progress else detector.begin(model)
+        try:
+            state, events, grown = _scan(detector, model, state, data, told)
+        except NotFittedError as error:
+            raise NotFittedError(f"{site.model_path}: {error}") from error
+        times = data[TIME].values
+        begun = progress.begun if progress else times[0]
+        series = joined_series(site, grown, fresh=progress is None)
+        with replacing(series_path(site)) as part:
+            write_series(series, part)
+            new = store.save(Progress(checksum, begun, times[-1], state), events, fresh=progress is None)
+        return Outcome(_open_between(store.events(), since, until), new, times[-1], len(times))
+
+
+def _scan(
+    detector: Detector, model: xr.Dataset, state: State, data: xr.Dataset, told: _Share
+) -> tuple[State, list[Event], xr.Dataset]:
+    """Let a detector take steps piece by piece; return its state, its events and the grown steps."""
+    events: list[Event] = []
+    grown = []
+    pieces = _pieces(data)
+    for i, piece in enumerate(pieces):
+        told.of(i, len(pieces))
+        state, events, more = detector.update(model, state, piece)
+        grown.append(more)
+    whole = xr.concat(grown, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+    return state, events, whole
+
+
+def _pieces(data: xr.Dataset) -> list[xr.Dataset]:
+    """Cut steps at fixed dates, so that a piece is the same whatever run takes it."""
+    number = (data[TIME].values - np.datetime64(0, "ns")) // _PIECE
+    edges = np.flatnonzero(np.diff(number)) + 1
+    bounds = [0, *edges.tolist(), len(number)]
+    return [data.isel({TIME: slice(first, last)}) for first, last in pairwise(bounds)]
 
 
 def _open_between(events: list[Event], since: np.datetime64 | None, until: np.datetime64 | None) -> list[Event]:
@@ -179,26 +265,13 @@ def _open_between(events: list[Event], since: np.datetime64 | None, until: np.da
     ]
 
 
-def _series_path(site: Site) -> Path:
-    return site.folder / "series.nc"
+# -- what runs have left -----------------------------------------------------------------------------------------
 
 
-def _keep_series(site: Site, grown: xr.Dataset, fresh: bool) -> None:
-    """Add to what reports draw: sensors that something was expected of."""
-    kept = grown[list(_SHOWN)].isel({SENSOR: np.flatnonzero(grown["quantity"].values != Quantity.DEMAND)})
-    kept.attrs = {}
-    for coordinate in (SENSOR, "quantity", "element", "dma", "unit"):
-        kept = kept.assign_coords({coordinate: (SENSOR, kept[coordinate].values.astype(str))})
-    kept = kept.drop_vars("last_reading")
-    path = _series_path(site)
-    if not fresh and path.is_file():
-        old = _read(path)
-        old = old.isel({TIME: slice(0, int(np.searchsorted(old[TIME].values, kept[TIME].values[0])))})
-        kept = xr.concat([old, kept], TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
-    kept.encoding = {}
-    for variable in kept.variables.values():
-        variable.encoding = {"zlib": True} if variable.ndim == 2 else {}
-    _replace(kept, path)
+def _runs(site: Site) -> Store:
+    if not site.store_path.is_file():
+        raise NotFittedError(f"{site.store_path}: no run yet: run 'leakdetect detect {site.folder}' first")
+    return Store(site.store_path)
 
 
 def results(folder: Path) -> tuple[Site, Network | None, xr.Dataset, list[Event]]:
@@ -210,36 +283,60 @@ def results(folder: Path) -> tuple[Site, Network | None, xr.Dataset, list[Event]
         If nothing was detected yet.
     """
     site, network = open_site(folder)
-    path = _series_path(site)
-    if not path.is_file() or not site.store_path.is_file():
-        raise NotFittedError(f"{folder}: nothing to show yet: run 'leakdetect detect {folder}' first")
-    series = _read(path)
-    series["usable"] = series["usable"].astype(bool)
-    for coordinate in (SENSOR, "quantity", "element", "dma", "unit"):
-        series = series.assign_coords({coordinate: (SENSOR, series[coordinate].values.astype(object))})
-    with Store(site.store_path) as store:
-        return site, network, series, store.events()
-
-
-def say(folder: Path, event_id: str, status: Status, *, by: str, at: np.datetime64, why: str = "") -> Event:
-    """Note what a person says of an event; errors as `Store.set_status`."""
-    site = load_site(folder)
-    if not site.store_path.is_file():
-        raise NotFittedError(f"{folder}: no events yet: run 'leakdetect detect {folder}' first")
-    with Store(site.store_path) as store:
-        return store.set_status(event_id, status, by=by, at=at, why=why)
-
-
-def changes(folder: Path, event_id: str) -> list[dict[str, str]]:
-    """Return what people said of an event, oldest first."""
-    with Store(load_site(folder).store_path) as store:
-        return store.changes(event_id)
+    with _runs(site) as store:
+        if not series_path(site).is_file():
+            raise NotFittedError(f"{series_path(site)}: not there: run 'leakdetect detect {site.folder}' first")
+        return site, network, load_series(site), store.events()
 
 
 def events(folder: Path) -> list[Event]:
     """Return a site's events; `NotFittedError` before the first run."""
-    site = load_site(folder)
-    if not site.store_path.is_file():
-        raise NotFittedError(f"{folder}: no events yet: run 'leakdetect detect {folder}' first")
-    with Store(site.store_path) as store:
+    with _runs(load_site(folder)) as store:
         return store.events()
+
+
+def event(folder: Path, event_id: str) -> Event:
+    """Return one event; errors as `say`."""
+    with _runs(load_site(folder)) as store:
+        return store.event(event_id)
+
+
+def changes(folder: Path, event_id: str) -> list[dict[str, str]]:
+    """Return what people said of an event, oldest first; errors as `say`."""
+    with _runs(load_site(folder)) as store:
+        store.event(event_id)
+        return store.changes(event_id)
+
+
+def say(
+    folder: Path, event_id: str, status: Status, *, by: str, at: np.datetime64, why: str = "",
+    link: str = "", repaired: np.datetime64 | None = None,
+) -> Event:  # fmt: skip
+    """Note what a person says of an event; return it.
+
+    Parameters
+    ----------
+    folder : Path
+    event_id : str
+    status : Status
+        Confirmed, dismissed or repaired.
+    by : str
+        Who says so.
+    at : datetime64
+        When (UTC).
+    why : str
+    link, repaired : str, datetime64, optional
+        Of a repair: where the leak was, and when it was mended if not `at`. The next runs know of it.
+
+    Raises
+    ------
+    NotFittedError
+        Before the first run.
+    InputError
+        If there is no such event or link.
+    """
+    site, network = open_site(folder) if link else (load_site(folder), None)
+    if network is not None:
+        network.link(link)
+    with _runs(site) as store:
+        return store.set_status(event_id, status, by=by, at=at, why=why, link=link, repaired=repaired)

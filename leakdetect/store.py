@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +20,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from leakdetect.detector import State
-from leakdetect.errors import InputError, LeakdetectError
-from leakdetect.events import Event, Status, iso, parse_time
+from leakdetect.errors import InputError
+from leakdetect.events import Event, Repair, Status, iso, parse_time
 
 VERSION = 1
 """Of the tables' layout."""
@@ -43,6 +45,8 @@ _CHANGES = sa.Table(
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("why", sa.Text, nullable=False),
+    sa.Column("link", sa.Text, nullable=False),  # of a repair
+    sa.Column("repaired", sa.Text),  # when it was done, UTC
 )
 _PROGRESS = sa.Table(
     "progress",
@@ -54,6 +58,10 @@ _PROGRESS = sa.Table(
     sa.Column("state", sa.LargeBinary, nullable=False),
 )
 _PEOPLE = {Status.CONFIRMED, Status.DISMISSED, Status.REPAIRED}
+_OVER = {Status.CLOSED, Status.REPAIRED}
+_ANEW = "move the file away and run detect again, or put back a copy"
+_WAIT = 10.0
+"""[s] that a run waits for another to finish writing."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +100,22 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT})
+        sa.event.listen(self._engine, "connect", _by_hand)
+        sa.event.listen(self._engine, "begin", _begin)
 
     def __enter__(self) -> Store:
         with self._work() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            _META.create_all(connection)
+            there = sa.inspect(connection).has_table(_LAYOUT.name)
+        if not there:
+            with self._work(write=True) as connection:
+                _META.create_all(connection)
+                if connection.execute(sa.select(_LAYOUT.c.version)).scalar() is None:
+                    connection.execute(_LAYOUT.insert().values(version=VERSION))
+        with self._work() as connection:
             found = connection.execute(sa.select(_LAYOUT.c.version)).scalar()
-            if found is None:
-                connection.execute(_LAYOUT.insert().values(version=VERSION))
-            elif found != VERSION:
-                raise InputError(f"{self.path}: layout {found}, this is for {VERSION}: use the version that made it")
+        if found != VERSION:
+            raise InputError(f"{self.path}: layout {found}, this is for {VERSION}: use the version that made it")
         return self
 
     def __exit__(
@@ -111,13 +124,13 @@ class Store:
         self._engine.dispose()
 
     @contextmanager
-    def _work(self) -> Iterator[sa.Connection]:
+    def _work(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        """Give one transaction; one that writes has the file to itself from its beginning."""
         try:
-            with self._engine.begin() as connection:
+            with self._engine.execution_options(write=write).begin() as connection:
                 yield connection
         except sa.exc.DatabaseError as error:
-            reason = str(error.orig).split("\n", maxsplit=1)[0]
-            raise InputError(f"{self.path}: {reason}: is it a leakdetect database, and can it be written?") from error
+            raise InputError(f"{self.path}: {_reason(error)}") from error
 
     # -- events ------------------------------------------------------------------------------------------------
 
@@ -125,33 +138,87 @@ class Store:
         """Return all events, by the time they were raised."""
         with self._work() as connection:
             rows = connection.execute(sa.select(_EVENTS.c.body).order_by(_EVENTS.c.raised_at, _EVENTS.c.id)).scalars()
-            return [Event.from_dict(json.loads(body)) for body in rows]
+            return [self._read(body) for body in rows]
 
-    def set_status(self, event_id: str, status: Status, *, by: str, at: np.datetime64, why: str = "") -> Event:
+    def event(self, event_id: str) -> Event:
+        """Return one event; InputError if there is none of that id."""
+        with self._work() as connection:
+            return self._event(connection, event_id)
+
+    def _event(self, connection: sa.Connection, event_id: str) -> Event:
+        body = connection.execute(sa.select(_EVENTS.c.body).where(_EVENTS.c.id == event_id)).scalar()
+        if body is None:
+            raise InputError(f"no event '{event_id}': 'leakdetect events {self.path.parent} list' shows their ids")
+        return self._read(body)
+
+    def _read(self, body: str) -> Event:
+        try:
+            return Event.from_dict(json.loads(body))
+        except ValueError as error:  # InputError is one
+            raise InputError(f"{self.path}: {error}: {_ANEW}") from None
+
+    def set_status(
+        self,
+        event_id: str,
+        status: Status,
+        *,
+        by: str,
+        at: np.datetime64,
+        why: str = "",
+        link: str = "",
+        repaired: np.datetime64 | None = None,
+    ) -> Event:
         """Change an event's status on a person's word; return it.
+
+        Parameters
+        ----------
+        event_id : str
+        status : Status
+        by, at, why
+            Who says so, when (UTC) and on what ground.
+        link, repaired
+            Of a repair: where and when (UTC) it was done; the first candidate and `at` where it is not said.
 
         Raises
         ------
         InputError
             If there is no such event.
         """
-        found = [e for e in self.events() if e.id == event_id]
-        if not found:
-            raise InputError(f"no event '{event_id}': 'leakdetect events DIR list' shows their ids")
-        plain = found[0].to_dict() | {"status": str(status)}
-        if status == Status.REPAIRED and plain["end"] is None:
-            plain["end"] = iso(at)
-        event = Event.from_dict(plain)
-        with self._work() as connection:
+        with self._work(write=True) as connection:
+            plain = self._event(connection, event_id).to_dict() | {"status": str(status)}
+            done = None
+            if status == Status.REPAIRED:
+                done = iso(at if repaired is None else repaired)
+                plain["end"] = done
+            event = Event.from_dict(plain)
             _put_event(connection, event)
-            connection.execute(_CHANGES.insert().values(event=event_id, at=iso(at), by=by, status=str(status), why=why))
+            connection.execute(
+                _CHANGES.insert().values(
+                    event=event_id, at=iso(at), by=by, status=str(status), why=why, link=link, repaired=done
+                )
+            )
         return event
 
     def changes(self, event_id: str) -> list[dict[str, str]]:
         """Return what people said of an event, oldest first."""
         query = sa.select(_CHANGES).where(_CHANGES.c.event == event_id).order_by(_CHANGES.c.number)
         with self._work() as connection:
-            return [{k: str(v) for k, v in row._mapping.items() if k != "number"} for row in connection.execute(query)]
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return [{k: str(v or "") for k, v in row.items() if k != "number"} for row in rows]
+
+    def repairs(self) -> list[Repair]:
+        """Return the repairs that people said of events and did not take back, oldest first."""
+        said = sa.select(_CHANGES, _EVENTS.c.body).join(_EVENTS, _EVENTS.c.id == _CHANGES.c.event)
+        with self._work() as connection:
+            rows = connection.execute(said.order_by(_CHANGES.c.number)).all()
+        last = {row.event: row for row in rows}
+        found = []
+        for row in last.values():
+            time = parse_time(row.repaired)
+            if time is not None:
+                first = self._read(row.body).candidates[:1]
+                found.append(Repair(row.link or "".join(c.link for c in first), time))
+        return sorted(found, key=lambda r: (r.time, r.link))
 
     # -- progress ----------------------------------------------------------------------------------------------
 
@@ -161,10 +228,14 @@ class Store:
             row = connection.execute(sa.select(_PROGRESS)).one_or_none()
         if row is None:
             return None
-        begun, until = parse_time(row.begun), parse_time(row.until)
+        try:
+            begun, until = parse_time(row.begun), parse_time(row.until)
+            state = decode(row.state)
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{self.path}: the detector's state is not whole: {error}: {_ANEW}") from error
         if begun is None or until is None:
-            raise LeakdetectError(f"{self.path}: progress without times: remove the file and run detect again")
-        return Progress(row.model, begun, until, decode(row.state))
+            raise InputError(f"{self.path}: progress without times: {_ANEW}")
+        return Progress(row.model, begun, until, state)
 
     def save(self, progress: Progress, events: Sequence[Event], *, fresh: bool) -> int:
         """Keep a run's outcome in one transaction; return how many events are new.
@@ -177,9 +248,9 @@ class Store:
         fresh : bool
             The detector began anew: events it no longer knows go, unless a person has spoken of them.
         """
-        with self._work() as connection:
+        with self._work(write=True) as connection:
             rows = connection.execute(sa.select(_EVENTS.c.id, _EVENTS.c.body)).all()
-            before = {row.id: Event.from_dict(json.loads(row.body)) for row in rows}
+            before = {row.id: self._read(row.body) for row in rows}
             spoken = set(connection.execute(sa.select(_CHANGES.c.event)).scalars())
             if fresh:
                 gone = [i for i in before if i not in spoken and i not in {e.id for e in events}]
@@ -194,19 +265,42 @@ class Store:
                     begun=iso(progress.begun),
                     until=iso(progress.until),
                     state=encode(progress.state),
-                )  # fmt: skip
+                )
             )
         return len([e for e in events if e.id not in before])
 
 
 def _merged(event: Event, before: Event | None, spoken: bool) -> Event:
-    """A person's word on status outlives the detector's."""
+    """Return an event with a person's word on its status, but where a confirmed leak has ended."""
     if before is None or not spoken or before.status not in _PEOPLE:
+        return event
+    if before.status == Status.CONFIRMED and event.status in _OVER:
         return event
     plain = event.to_dict() | {"status": str(before.status)}
     if before.status == Status.REPAIRED:
         plain["end"] = before.to_dict()["end"]
     return Event.from_dict(plain)
+
+
+def _by_hand(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # or sqlite3 begins a transaction late, after what it rests on was read
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _reason(error: sa.exc.DatabaseError) -> str:
+    said = str(error.orig).split("\n", maxsplit=1)[0]
+    mends = {
+        "locked": "another run is writing: try again when it has finished",
+        "readonly": "make the file and its folder writable",
+        "unable to open": "make the folder writable",
+        "not a database": _ANEW,
+        "malformed": _ANEW,
+    }
+    return f"{said}: {next((mend for key, mend in mends.items() if key in said), _ANEW)}"
 
 
 def _put_event(connection: sa.Connection, event: Event) -> None:

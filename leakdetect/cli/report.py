@@ -44,8 +44,8 @@ def report(
 ) -> None:
     """Write what was found as one self-contained page, or export it; prints the file's name."""
     from leakdetect import pipeline
+    from leakdetect.files import replace_text
     from leakdetect.report import geojson, geopackage, table, write_report
-    from leakdetect.report.files import replace_text
 
     form = format_ or _by_suffix(output)
     path = output or folder / f"report.{form}"

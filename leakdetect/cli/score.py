@@ -79,15 +79,13 @@ def score(
 
 
 def _events(target: Path) -> tuple[list[Event], Site | None]:
-    from leakdetect.errors import InputError
+    from leakdetect import pipeline
     from leakdetect.events import read_events
     from leakdetect.site import load_site
 
     if not target.is_dir():
         return read_events(target), None
-    site = load_site(target)
-    # Once a site keeps its events in `site.store_path`, they are read from there.
-    raise InputError(f"{site.folder}: name the events: leakdetect detect {target} --format json > events.json")
+    return pipeline.events(target), load_site(target)
 
 
 def _network_path(target: Path, given: Path | None, site: Site | None) -> Path:

@@ -1,4 +1,4 @@
-"""Head loss of pipes and its slope, as EPANET 2.2 has them.
+"""Head loss of pipes and its slope, and the slopes of curves of pumps and valves, as EPANET 2.2 has them.
 
 h = loss(q) is odd in q; q in m3/s, h in m. Sources: Rossman et al. (2020), EPANET 2.2 User Manual, chapter 12.
 """
@@ -12,12 +12,15 @@ Floats = NDArray[np.float64]
 
 GRAVITY = 9.81456  # m/s2: EPANET's 32.2 ft/s2
 VISCOSITY = 1.022e-6  # m2/s: EPANET's 1.1e-5 ft2/s
+_MANNING = (4 / (1.49 * np.pi)) ** 2 * 4**1.333 * 0.3048 ** (5.333 - 6)  # EPANET's 1.49, in SI
+_CREEP = 1e-9  # m3/s
 SLOPE_FLOOR = 1e-7 * 0.3048 / 0.028316846592  # s/m2: EPANET's RQTOL, keeps standing water solvable
 
 
 def loss(
-    flow: ArrayLike, length: ArrayLike, diameter: ArrayLike, roughness: ArrayLike, minor: ArrayLike, formula: str
-) -> tuple[Floats, Floats]:
+    flow: ArrayLike, length: ArrayLike, diameter: ArrayLike, roughness: ArrayLike, minor: ArrayLike, formula: str,
+    viscosity: float = 1.0,
+) -> tuple[Floats, Floats]:  # fmt: skip
     """Return head loss and its slope with flow.
 
     Parameters
@@ -31,6 +34,8 @@ def loss(
     minor : array_like
         Minor loss coefficient [-].
     formula : {'H-W', 'D-W', 'C-M'}
+    viscosity : float
+        Relative to `VISCOSITY` (D-W).
 
     Returns
     -------
@@ -49,10 +54,11 @@ def loss(
         resistance = 10.667 * long / (rough**1.852 * d**4.871)
         head, slope = resistance * size**1.852, 1.852 * resistance * size**0.852
     elif formula == "C-M":
-        resistance = 10.294 * rough**2 * long / d**5.333
+        resistance = _MANNING * rough**2 * long / d**5.333
         head, slope = resistance * size**2, 2 * resistance * size
     elif formula == "D-W":
-        factor, factor_slope = _darcy(size, d, rough)
+        size = np.maximum(size, _CREEP)  # laminar: the slope is the same however little flows
+        factor, factor_slope = _darcy(size, d, rough, viscosity)
         resistance = 8 * long / (np.pi**2 * GRAVITY * d**5)
         head = resistance * factor * size**2
         slope = resistance * (2 * factor * size + factor_slope * size**2)
@@ -63,12 +69,12 @@ def loss(
     return np.sign(q) * head, slope
 
 
-def _darcy(flow: Floats, diameter: Floats, roughness: Floats) -> tuple[Floats, Floats]:
+def _darcy(flow: Floats, diameter: Floats, roughness: Floats, viscosity: float) -> tuple[Floats, Floats]:
     """Return Darcy's friction factor and its slope with flow.
 
     Laminar below Re 2000; Swamee-Jain above 4000; Dunlop's cubic between, whose slope is taken by difference.
     """
-    reynolds_per_flow = 4 / (np.pi * diameter * VISCOSITY)
+    reynolds_per_flow = 4 / (np.pi * diameter * VISCOSITY * viscosity)
 
     def factor(q: Floats) -> Floats:
         re = np.maximum(q * reynolds_per_flow, 1e-9)
@@ -87,3 +93,29 @@ def _darcy(flow: Floats, diameter: Floats, roughness: Floats) -> tuple[Floats, F
     step = np.maximum(flow * 1e-5, 1e-12)
     low, high = np.maximum(flow - step, 1e-15), flow + step
     return factor(np.maximum(flow, 1e-15)), (factor(high) - factor(low)) / (high - low)
+
+
+def segment_slope(flow: float, x: Floats, y: Floats) -> float:
+    """Return the slope of straight lines between points at a flow, the outer ones going on [s/m2]."""
+    place = int(np.clip(np.searchsorted(x, flow), 1, len(x) - 1))
+    return float((y[place] - y[place - 1]) / (x[place] - x[place - 1]))
+
+
+def pump_slope(flow: float, speed: float, x: Floats, y: Floats) -> float:
+    """Return by how much less a pump lifts with more flow, d head / d flow [s/m2], positive.
+
+    Parameters
+    ----------
+    flow : float
+        [m3/s], positive.
+    speed : float
+        Relative to that of the curve; head goes with its square, flow with itself.
+    x, y : ndarray, shape (1,) or (3,)
+        Points of the curve [m3/s], [m], with a flow of 0 first; one point stands for three: 4/3 of its head at no flow,
+        none at twice its flow. The curve is head = a - b flow^c through them.
+    """
+    if len(x) == 1:
+        x, y = np.array([0.0, x[0], 2 * x[0]]), np.array([4 / 3 * y[0], y[0], 0.0])
+    c = np.log((y[0] - y[2]) / (y[0] - y[1])) / np.log(x[2] / x[1])
+    b = (y[0] - y[1]) / x[1] ** c
+    return float(c * b * flow ** (c - 1) * speed ** (2 - c))

@@ -79,7 +79,7 @@ def ramp_shapes(n: int, ages: ArrayLike) -> Floats:
     """Return ramps that began `age` values ago and reach 1 at the last value: shape (len(ages), n)."""
     back = np.arange(n)[::-1]
     age = np.asarray(ages, dtype=float)[:, None]
-    return np.clip(1.0 - back[None, :] / age, 0.0, None)
+    return np.asarray(np.clip(1.0 - back[None, :] / age, 0.0, None))
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from leakdetect.events import Event
+from leakdetect.files import replacing
 from leakdetect.network import Network
 from leakdetect.report.facts import current
-from leakdetect.report.files import replacing
 from leakdetect.report.geojson import Line, Lines, properties
 
 _UNDEFINED = -1  # Cartesian

@@ -9,9 +9,9 @@ import jinja2
 import xarray as xr
 
 from leakdetect.events import Event
+from leakdetect.files import replace_text
 from leakdetect.network import Network
 from leakdetect.report.context import build
-from leakdetect.report.files import replace_text
 from leakdetect.report.language import language
 from leakdetect.site import Site
 

@@ -150,7 +150,7 @@ def _parts(network: Network, without: Sequence[int]) -> int:
 def _reset(network: Network, scenario: Scenario, rng: np.random.Generator) -> Reset | None:
     if not scenario.prv_reset:
         return None
-    valves = np.flatnonzero(network.link_kind == Link.PRV)
+    valves = np.flatnonzero((network.link_kind == Link.PRV) & np.isfinite(network.setting))
     if not valves.size:
         raise InputError(f"network {network.name} has no pressure reducing valve to set anew")
     valve = int(rng.choice(valves))

@@ -157,11 +157,11 @@ def to_steps(data: xr.Dataset, step: float) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``reading, flag, usable, last`` over complete steps, none left out: those from whose first to whose last reading,
-        by the finest sensor step, the record reaches. A mean is NaN, and not usable, unless half of the readings due
-        in the step are usable; `flag` then holds all flags in it. A sensor of a longer step keeps its value in the
-        step where it falls. Coordinate ``last_reading`` (time) is the time of the last reading in each step; NaT if
-        there is none.
+        ``reading, flag, usable, last`` over complete steps, none left out: those from whose first to whose last
+        reading, by the finest sensor step, the record reaches. A mean is NaN, and not usable, unless half of the
+        readings due in the step are usable; `flag` then holds all flags in it. A sensor of a longer step keeps its
+        value in the step where it falls. Coordinate ``last_reading`` (time) is the time of the last reading in each
+        step; NaT if there is none.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.core.headloss import loss
+from leakdetect.core.headloss import loss, pump_slope, segment_slope
 from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Linearised, linearise
 from leakdetect.epanet import Epanet
 from leakdetect.errors import ConvergenceError
@@ -19,6 +19,7 @@ from leakdetect.units import M3H
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_LEAST_SLOPE = 1e-5  # [s/m2] of links that hold no head back
 _LEAST_REST = 0.02  # share of the nominal demand that unmetered customers use at the least
 _HOLDING = {Link.PRV: HOLDS_END, Link.PSV: HOLDS_START, Link.FCV: HOLDS_FLOW}
 
@@ -64,12 +65,13 @@ class Leaks:
 
 @dataclass(frozen=True)
 class State:
-    """One steady state: heads (N,), flows (L,), demand (N,), open links (L,)."""
+    """One steady state: heads (N,), flows (L,), demand (N,), open links (L,), speed of pumps (L,; 1 for others)."""
 
     head: Floats
     flow: Floats
     demand: Floats
     is_open: NDArray[np.bool_]
+    speed: Floats
 
 
 class HydraulicModel:
@@ -79,7 +81,10 @@ class HydraulicModel:
         self.network, self.boundary = network, boundary
         self._epanet = Epanet(network)
         self._junctions = np.flatnonzero(~network.is_fixed)
-        self._valves = np.flatnonzero(np.isin(network.link_kind, list(_HOLDING)))
+        holding = np.isin(network.link_kind, list(_HOLDING)) & np.isfinite(network.setting)
+        self._valves = np.flatnonzero(holding)
+        curves = ((link, self._epanet.curve(link)) for link in range(len(network.link_names)))
+        self._curves = {link: curve for link, curve in curves if curve is not None}
         self.metered = np.zeros(len(network.node_names), dtype=bool)
         self.metered[boundary.meters[:, 0]] = True
         for link, _ in boundary.cut:
@@ -94,8 +99,8 @@ class HydraulicModel:
         self.set_settings(physics.setting)
 
     def set_settings(self, setting: Floats) -> None:
-        """Set what PRVs and PSVs hold [m], shape (L,); `physics` keeps its own."""
-        for valve in np.flatnonzero(np.isin(self.network.link_kind, [Link.PRV, Link.PSV])):
+        """Set what PRVs and PSVs hold [m], shape (L,), NaN for those fixed open or closed; `physics` keeps its own."""
+        for valve in np.flatnonzero(np.isin(self.network.link_kind, [Link.PRV, Link.PSV]) & np.isfinite(setting)):
             self._epanet.set_pressure_setting(int(valve), float(setting[valve]))
 
     def close(self) -> None:
@@ -193,7 +198,10 @@ class HydraulicModel:
         """Return the whole steady state; parameters and errors as `solve`."""
         self.solve(demand, level, imposed)
         nodes, links = np.arange(len(self.network.node_names)), np.arange(len(self.network.link_names))
-        return State(self._epanet.heads(nodes), self._epanet.flows(links), demand, self._epanet.is_open(links))
+        pumps = np.flatnonzero(self.network.link_kind == Link.PUMP)
+        speed = np.ones(len(links))
+        speed[pumps] = np.maximum(self._epanet.speeds(pumps), 1e-6)
+        return State(self._epanet.heads(nodes), self._epanet.flows(links), demand, self._epanet.is_open(links), speed)
 
     def behaviour(self, state: State) -> Ints:
         """Say how each link behaves at a state (codes of `core.sensitivity`).
@@ -220,13 +228,30 @@ class HydraulicModel:
         with np.errstate(invalid="ignore", divide="ignore"):
             head, slope = loss(
                 state.flow, network.length, network.diameter, self.physics.roughness, network.minor_loss,
-                network.headloss,
+                network.headloss, self._epanet.viscosity,
             )  # fmt: skip
         pipe = network.is_pipe
         drop = state.head[network.start] - state.head[network.end]
-        # Pumps and open valves: the slope of a quadratic through the state stands for their curve.
-        other = np.maximum(np.abs(2 * drop / np.where(np.abs(state.flow) > 1e-9, state.flow, 1e-9)), 1e-4)
-        return np.where(pipe, head, drop), np.where(pipe, slope, other)
+        flow = np.maximum(np.abs(state.flow), 1e-9)
+        other = 2 * np.abs(drop) / flow  # an open valve loses head with the square of its flow
+        other[self._breaking(state)] = 0.0
+        for link, curve in self._curves.items():
+            if curve.kind == "power":
+                other[link] = abs(drop[link]) / flow[link]
+            elif curve.kind == "function":
+                other[link] = pump_slope(flow[link], state.speed[link], curve.flow, curve.head)
+            else:
+                speed = state.speed[link]
+                other[link] = speed * abs(segment_slope(flow[link] / speed, curve.flow, curve.head))
+        return np.where(pipe, head, drop), np.where(pipe, slope, np.maximum(other, _LEAST_SLOPE))
+
+    def _breaking(self, state: State) -> NDArray[np.bool_]:
+        """Say which PBVs take off their setting, whatever the flow."""
+        network = self.network
+        drop, setting = state.head[network.start] - state.head[network.end], self.network.setting
+        with np.errstate(invalid="ignore"):
+            breaking: NDArray[np.bool_] = (network.link_kind == Link.PBV) & (np.abs(drop - setting) < 1e-3)
+        return breaking
 
     def linearised(self, state: State) -> Linearised:
         """Factorise the linearised network at a state."""

@@ -15,7 +15,7 @@ import xarray as xr
 
 from leakdetect.detector import State
 from leakdetect.errors import InputError
-from leakdetect.events import Event, Repair, Zone, iso
+from leakdetect.events import Event, Repair, Zone, iso, parse_time
 from leakdetect.schema import SENSOR, TIME
 from leakdetect.site import Detection
 from leakdetect.stages.inflow import fit as fitting
@@ -69,10 +69,7 @@ class InflowDetector:
 
     def begin(self, model: xr.Dataset) -> State:
         """Return the state before the first step."""
-        return {
-            "districts": [District.blank(_of(model, k)) for k in range(model.sizes["dma"])],
-            "data_until": None,
-        }
+        return _pack([District.blank(_of(model, k)) for k in range(model.sizes["dma"])], None)
 
     def update(self, model: xr.Dataset, state: State, data: xr.Dataset) -> tuple[State, list[Event], xr.Dataset]:
         """Take the next steps; see `leakdetect.detector.Detector.update`.
@@ -82,27 +79,30 @@ class InflowDetector:
         InputError
             If a district of the readings was not in the fit, or time does not go on where it stopped.
         """
-        new: State = copy.deepcopy(state)
+        parts, until = _unpack(state)
         time = data[TIME].values
         names, inflow, district = net_inflow(data)
         known = [str(name) for name in model["dma"].values]
         for name in names:
             if name not in known:
                 raise InputError(f"district '{name}' has no fitted model: fit again with its readings")
-        if len(time) and new["data_until"] is not None and time[0] <= np.datetime64(new["data_until"].rstrip("Z")):
-            raise InputError(f"readings from {iso(time[0])} were taken already, up to {new['data_until']}")
+        taken = parse_time(until)
+        if len(time) and taken is not None and time[0] <= taken:
+            raise InputError(f"readings from {iso(time[0])} were taken already, up to {until}")
         shown = {key: np.full((len(time), len(names)), np.nan) for key in ("expected", "expected_sd", "score")}
         if len(time):
+            seen = data["last_reading"].values if "last_reading" in data.coords else time
+            seen = np.where(np.isnat(seen), time, seen)
             calendar = Calendar(str(model.attrs["timezone"]), int(model.attrs["step"]))
             for i, name in enumerate(names):
                 k = known.index(name)
-                each = District(self._setting(model, name, calendar, data), _of(model, k), new["districts"][k])
-                for key, values in each.run(time, inflow[:, i]).items():
+                each = District(self._setting(model, name, calendar, data), _of(model, k), parts[k])
+                for key, values in each.run(time, seen, inflow[:, i]).items():
                     shown[key][:, i] = values
-            new["data_until"] = iso(time[-1])
-        events = [Event.from_dict(e) for d in new["districts"] for e in d["events"]]
+            until = iso(time[-1])
+        events = [Event.from_dict(e) for part in parts for e in part["events"]]
         events.sort(key=lambda e: (e.raised_at, e.id))
-        return new, events, _with(data, inflow, shown, district)
+        return _pack(parts, until), events, _with(data, inflow, shown, district)
 
     def _setting(self, model: xr.Dataset, name: str, calendar: Calendar, data: xr.Dataset) -> Setting:
         alone = model.sizes["dma"] == 1
@@ -122,6 +122,33 @@ class InflowDetector:
             zone=zone,
             sensors=tuple(sensors),
         )
+
+
+_NUMBERS = ("ahead", "reference", "known", "score")
+
+
+def _pack(parts: list[dict[str, Any]], until: str | None) -> State:
+    """Return the state of all districts: arrays on top by ``district/name``, the rest JSON values."""
+    state: State = {"data_until": until, "districts": []}
+    for k, part in enumerate(parts):
+        plain = {key: value for key, value in part.items() if not isinstance(value, np.ndarray)}
+        for key in _NUMBERS:  # JSON knows no NaN
+            plain[key] = plain[key] if np.isfinite(plain[key]) else None
+        state["districts"].append(plain)
+        state.update({f"{k}/{key}": value for key, value in part.items() if isinstance(value, np.ndarray)})
+    return state
+
+
+def _unpack(state: State) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a copy of every district's part, and the last time taken."""
+    parts = copy.deepcopy(state["districts"])
+    for key, value in state.items():
+        if isinstance(value, np.ndarray):
+            k, _, name = key.partition("/")
+            parts[int(k)][name] = value.copy()
+    for part in parts:
+        part.update({key: float("nan") for key in _NUMBERS if part[key] is None})
+    return parts, state["data_until"]
 
 
 def _of(model: xr.Dataset, k: int) -> dict[str, Any]:

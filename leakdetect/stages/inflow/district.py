@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from leakdetect.core import robust
 from leakdetect.core.sequential import Change, Glr, step_shapes
 from leakdetect.events import Kind, Repair, Status
-from leakdetect.stages.inflow import burst, ledger, report
-from leakdetect.stages.inflow.calendar import NIGHT, Floats, weekday
+from leakdetect.stages.inflow import burst, evidence, ledger, report
+from leakdetect.stages.inflow.calendar import Floats, weekday
 from leakdetect.stages.inflow.demand import Demand
 from leakdetect.stages.inflow.ledger import Entry
 from leakdetect.stages.inflow.noise import IDEAL, RAMPS, STEPS, WINDOW, Noise, liveliness
@@ -26,13 +26,13 @@ ROWS = 20  # days of readings kept, to place an onset to the hour
 _YOUNG = 14  # days in which a new entry's flow is estimated anew every morning
 _GROWTH = 60  # days in which a further slow rise is the growth of the leak last raised
 _RETURN = 30  # days in which a rise to the old level undoes a shift
+_FADED_DAYS = 14  # days that the level must have been back
+_FADED = 0.25  # of the leak's flow that may be left then
 _REPAIR_NIGHTS = 3  # nights after a reported repair at which its effect is judged
 _REPAIR_TEST = 4.0  # statistic that a fall at a known time must reach
 _END_TEST = 6.0  # by how much an ended leak must fit better than a lasting one
 _GONE = 0.5  # a young leak of which no more than this share can be left has ended
-_BLOCK_DAYS = 10  # days before and after a change whose hours are compared
-_NIGHT_SHARE = 0.5  # of a rise that the night must show
-_DAY_SHARE = 0.3  # of a rise that the median of the other hours must show
+_BASE_DAYS = 14  # days before an onset that tell the level
 _CLOSE = 0.6  # a fall or a return within this share of its height is taken whole
 
 
@@ -84,8 +84,18 @@ class District:
             "events": [],
         }
 
-    def run(self, time: NDArray[np.datetime64], inflow: Floats) -> dict[str, Floats]:
-        """Take the next steps; return ``expected, expected_sd, score`` for each."""
+    def run(self, time: NDArray[np.datetime64], seen: NDArray[np.datetime64], inflow: Floats) -> dict[str, Floats]:
+        """Take the next steps; return ``expected, expected_sd, score`` for each.
+
+        Parameters
+        ----------
+        time : ndarray of datetime64, shape (T,)
+            What the steps are called by: their beginning.
+        seen : ndarray of datetime64, shape (T,)
+            The last reading in each.
+        inflow : ndarray, shape (T,)
+            m3/s.
+        """
         day, slot = self.calendar.place(time)
         parts: list[tuple[Floats, Floats, Floats]] = []
         for part in np.split(np.arange(len(time)), np.flatnonzero(np.diff(day)) + 1):
@@ -93,21 +103,26 @@ class District:
             if self.state["day"] is None:
                 self._start(now)
             while self.state["day"] < now:  # the last slot of a day did not come: its verdict comes late
-                self._morning(time[part[0]])
-            parts.append(self._steps(now, time[part], slot[part], inflow[part]))
+                self._morning(seen[part[0]])
+            parts.append(self._steps(now, time[part], seen[part], slot[part], inflow[part]))
             if now == self.state["day"] and slot[part[-1]] == self.calendar.slots - 1:
-                self._morning(time[part[-1]])
+                self._morning(seen[part[-1]])
                 parts[-1][2][-1] = max(parts[-1][2][-1], self.state["score"])
         for event in self.state["events"]:
             if event["status"] == Status.OPEN:
-                event["data_until"] = report.text(time[-1])
+                event["data_until"] = report.text(seen[-1])
         keys = ("expected", "expected_sd", "score")
         return {key: np.concatenate([p[i] for p in parts]) for i, key in enumerate(keys)}
 
     # -- every step ---------------------------------------------------------------------------------------------------
 
     def _steps(
-        self, day: int, time: NDArray[np.datetime64], slot: NDArray[np.int64], inflow: Floats
+        self,
+        day: int,
+        time: NDArray[np.datetime64],
+        seen: NDArray[np.datetime64],
+        slot: NDArray[np.int64],
+        inflow: Floats,
     ) -> tuple[Floats, Floats, Floats]:
         state = self.state
         expected = state["reference"] + state["pattern"][int(weekday(day))][slot]
@@ -125,12 +140,13 @@ class District:
             np.add.at(state["count"], slot[good], 1.0)
         for i in np.flatnonzero(high >= 1.0):
             if not state["muted"]:
-                self._burst(day, int(slot[i]), time[i], flow[i + 1 : before + i + 1])
+                self._burst((day, int(slot[i])), time[i], seen[i], flow[i + 1 : before + i + 1])
         state["recent"], state["recent_flow"] = standard[-before:], flow[-before:]
         return expected, sd.copy(), np.maximum(np.maximum(high, 0.0), state["score"])
 
-    def _burst(self, day: int, slot: int, time: np.datetime64, rest: Floats) -> None:
-        """Raise a burst from the residuals of the last hours, newest last."""
+    def _burst(self, place: tuple[int, int], time: np.datetime64, seen: np.datetime64, rest: Floats) -> None:
+        """Raise a burst at a day and slot from the residuals of the last hours, newest last."""
+        day, slot = place
         n, step = len(rest), self.calendar.step
         newest = rest[-burst.WINDOWS[0] * 3600 // step :]
         flow, _ = burst.height(newest)
@@ -138,7 +154,7 @@ class District:
             return
         sd = self.sd[(slot - np.arange(n)[::-1]) % self.calendar.slots]
         first, low, high = burst.onset(rest, sd, flow, max(1, 7200 // step))
-        flow, spread = burst.height(rest[min(first, n - len(newest)) :])
+        flow, spread = burst.height(rest[min(first, n - 3 * 3600 // step) :])
         ago = [np.timedelta64((n - 1 - i) * step, "s") for i in (first, low, high)]
         start, start_low, start_high = (time - a for a in ago)
         onset = day + (slot - (n - 1 - first)) / self.calendar.slots
@@ -151,8 +167,8 @@ class District:
                 flow=flow,
                 flow_sd=float(np.hypot(spread / np.sqrt(burst.WINDOWS[0]), self.noise.sd)),
             ),
-            time,
-            Entry(event="", onset=onset, full=onset, end=np.inf, flow=flow, made=day, first=flow),
+            seen,
+            ledger.entry(flow, onset, day, base=evidence.before(self.state["levels"], self._days(), onset)),
         )
         self.state["muted"] = True
 
@@ -223,6 +239,7 @@ class District:
         days = self._days() + 1
         entries: list[Entry] = self.state["ledger"]
         self._confirm(day, days, time)
+        self._faded(day, time)
         self._judge_repairs(day, days, time)
         change = self._test(self._window(days, entries))
         up, down = change.best(+1), change.best(-1)
@@ -249,6 +266,25 @@ class District:
             if rise < _GONE * entry["first"]:
                 self._end(entry["event"], float(day), entry["flow"], day, Status.CLOSED, None, time)
                 entry["flow"] = 0.0
+
+    def _faded(self, day: int, time: np.datetime64) -> None:
+        """Close a leak where the inflow has long been back at the level it had before: season, or mended slowly.
+
+        The level stays as it is; what was a leak in it becomes a shift.
+        """
+        entries: list[Entry] = self.state["ledger"]
+        recent = self.state["levels"][-_FADED_DAYS:]
+        if not entries or 2 * np.isfinite(recent).sum() < _FADED_DAYS:
+            return
+        level = float(robust.location(recent))
+        for event, flow in ledger.flows(ledger.running(entries)).items():
+            parts = [e for e in entries if e["event"] == event]
+            base = parts[0]["base"]
+            if base is None or day - parts[-1]["made"] < 2 * _FADED_DAYS or level > base + _FADED * flow:
+                continue
+            for part in parts:
+                part["event"], part["base"] = "", None
+            self._close(event, Status.CLOSED, self.calendar.start(day - _FADED_DAYS / 2), time)
 
     def _judge_repairs(self, day: int, days: NDArray[np.int64], time: np.datetime64) -> None:
         """See, a few nights after a reported repair, whether the inflow lost the flow of a leak with it."""
@@ -292,9 +328,7 @@ class District:
         self._end(found, onset, drop, day, Status.CLOSED, None, time)
 
     def _shift(self, flow: float, onset: float, full: float, day: int) -> None:
-        self.state["ledger"].append(
-            Entry(event="", onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow)
-        )
+        self.state["ledger"].append(ledger.entry(flow, onset, day, full=full))
 
     def _end(
         self,
@@ -314,10 +348,12 @@ class District:
                 entry["end"] = max(onset, entry["onset"])
         if abs(flow - drop) <= _CLOSE * flow:
             self._shift(flow - drop, onset, onset, day)
+        self._close(event, status, end or self.calendar.start(onset), time)
+
+    def _close(self, event: str, status: Status, end: np.datetime64, time: np.datetime64) -> None:
         for plain in self.state["events"]:
             if plain["id"] == event:
-                when = max(end or self.calendar.start(onset), report.moment(plain["start"]))
-                plain["status"], plain["end"] = str(status), report.text(when)
+                plain["status"], plain["end"] = str(status), report.text(max(end, report.moment(plain["start"])))
                 plain["data_until"] = report.text(time)
 
     def _rose(self, day: int, days: NDArray[np.int64], time: np.datetime64, change: Change, best: int) -> None:
@@ -329,18 +365,20 @@ class District:
         if not abrupt:
             flow = self._plain(onset, days, entries, flow)
         for entry in entries:
-            recent = not entry["event"] and np.isinf(entry["end"]) and onset - entry["onset"] <= _RETURN
+            recent = not entry["event"] and entry["end"] is None and onset - entry["onset"] <= _RETURN
             if recent and entry["flow"] < 0 and abs(flow + entry["flow"]) <= _CLOSE * -entry["flow"]:
                 entry["end"] = max(onset, entry["onset"])
                 self._shift(flow + entry["flow"], onset, onset, day)
                 return
-        if flow < self.setting.smallest or not self._like_a_leak(days, onset, flow, abrupt):
+        if flow < self.setting.smallest or not evidence.like_a_leak(
+            self._blocks(days), days, onset, flow, abrupt=abrupt
+        ):
             return
         open_flows = ledger.flows(ledger.running(entries))
         young = [e for e in ledger.running(entries) if day - e["made"] <= _GROWTH]
         full = onset if abrupt else float(day)
         if young and (not abrupt or flow < open_flows[young[-1]["event"]]) and (not abrupt or _grows(young[-1])):
-            part = Entry(event=young[-1]["event"], onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow)
+            part = ledger.entry(flow, onset, day, full=full, event=young[-1]["event"], base=young[-1]["base"])
             entries.append(part)
             self._renew(part["event"], float(change.sd[best] / np.sqrt(self.trust)))
             return
@@ -358,46 +396,26 @@ class District:
                 flow_sd=spread,
             ),
             time,
-            Entry(event="", onset=onset, full=full, end=np.inf, flow=flow, made=day, first=flow),
+            ledger.entry(flow, onset, day, full=full, base=evidence.before(self.state["levels"], days, onset)),
         )
-
-    def _like_a_leak(self, days: NDArray[np.int64], onset: float, flow: float, abrupt: bool) -> bool:
-        """Say whether the night and the rest of the day share a rise, as they do under a leak."""
-        blocks = self.state["blocks"] - ledger.total(self.state["ledger"], days)[:, None]
-        before = blocks[(days < onset - 1) & (days >= onset - 1 - _BLOCK_DAYS)]
-        recent = days > max(onset, days[-1] - _BLOCK_DAYS)
-        after = blocks[recent]
-        if np.isfinite(before[:, NIGHT]).sum() < 4 or not np.isfinite(after[:, NIGHT]).any():
-            return True
-        if not abrupt:
-            flow *= float(np.mean((days[recent] - onset) / (days[-1] - onset)))
-        rise = robust.location(after, axis=0) - robust.location(before, axis=0)
-        error = 1.25 * robust.scale(before, axis=0) * np.sqrt(1 / len(before) + 1 / len(after))
-        high = rise + 1.28 * error
-        others = np.delete(high, NIGHT)
-        return bool(high[NIGHT] >= _NIGHT_SHARE * flow and robust.location(others) >= _DAY_SHARE * flow)
 
     def _onset(
         self, day: int, days: NDArray[np.int64], change: Change, best: int, flow: float
     ) -> tuple[np.datetime64, np.datetime64, np.datetime64]:
         """Return the start and its 80 % interval: by day from the test, by step where a step is fresh."""
-        onsets = day + 1.0 - np.concatenate([STEPS, RAMPS])
-        weight = change.weights(+1, self.trust)
-        order = np.argsort(onsets)
-        share = np.cumsum(weight[order])
-        early_place, late_place = (min(int(np.searchsorted(share, p)), len(order) - 1) for p in (0.1, 0.9))
-        low, high = float(onsets[order[early_place]]) - 1.0, float(onsets[order[late_place]]) + 1.0
-        at, start = onsets[best], self.calendar.start(onsets[best])
-        early, late = self.calendar.start(low), self.calendar.start(min(high, day))
+        low, high, at = evidence.onset_days(change, best, day, self.trust)
+        start, early, late = (self.calendar.start(d) for d in (at, low, min(high, day)))
         if best < len(STEPS) and day - at <= ROWS - 4:
-            rows = slice(int(at) - 2 - day - 1, int(min(at + 2, day)) - day - 1 + 1 or None)
-            span = days[rows]
-            base = robust.location(self._window(days, self.state["ledger"])[(days < at - 1) & (days >= at - 15)])
+            place = slice(int(at) - 3 - day, min(int(at) + 2 - day, 0) or None)  # rows end with the day
+            span = days[place]
+            base = robust.location(
+                self._window(days, self.state["ledger"])[(days < at - 1) & (days >= at - 1 - _BASE_DAYS)]
+            )
             known = ledger.total(self.state["ledger"], span)
-            rest = self.state["rows"][rows] - self.state["pattern"][weekday(span)] - (base + known)[:, None]
+            rest = self.state["rows"][place] - self.state["pattern"][weekday(span)] - (base + known)[:, None]
             sd = np.tile(self.sd, len(span))
-            first, a, b = burst.onset(rest.ravel(), sd, flow, max(1, 7200 // self.calendar.step))
-            fine = [self.calendar.start(span[0] + i / self.calendar.slots) for i in (first, a, b)]
+            places = burst.onset(rest.ravel(), sd, flow, max(1, 7200 // self.calendar.step))
+            fine = [self.calendar.start(span[0] + i / self.calendar.slots) for i in places]
             start = fine[0]
             if high - low <= 3.0:
                 early, late = fine[1], fine[2]
@@ -412,7 +430,7 @@ class District:
         """Estimate a young entry's flow anew, how long an incipient leak went on growing, and whether it has ended."""
         slow = entry["full"] > entry["onset"]
         age = day - entry["made"]
-        if age <= 0 or age > (_GROWTH if slow and entry["event"] else _YOUNG) or np.isfinite(entry["end"]):
+        if age <= 0 or age > (_GROWTH if slow and entry["event"] else _YOUNG) or entry["end"] is not None:
             return
         others = [e for e in self.state["ledger"] if e is not entry]
         fulls = sorted({entry["full"], (entry["full"] + day) / 2, float(day)}) if slow else [entry["full"]]
@@ -440,13 +458,11 @@ class District:
             self._renew(entry["event"], float(change.sd[place] / np.sqrt(self.trust)))
 
     def _plain(self, onset: float, days: NDArray[np.int64], others: list[Entry], flow: float) -> float:
-        """Keep the flow of a ramp near the plain difference of levels: a ramp need not have been straight."""
-        beyond = self.state["levels"] - ledger.total(others, days)
-        rise = float(robust.location(beyond[-5:]) - robust.location(beyond[(days < onset) & (days >= onset - 14)]))
-        if not np.isfinite(rise):
-            return flow
-        low, high = sorted((0.7 * rise, 1.2 * rise))
-        return float(np.clip(flow, low, high))
+        return evidence.near_plain_rise(self.state["levels"] - ledger.total(others, days), days, onset, flow)
+
+    def _blocks(self, days: NDArray[np.int64]) -> Floats:
+        """Return the blocks of hours above the pattern, beyond all that is known."""
+        return np.asarray(self.state["blocks"] - ledger.total(self.state["ledger"], days)[:, None])
 
     def _renew(self, event: str, sd: float) -> None:
         flow = ledger.flows(self.state["ledger"])[event]

@@ -20,41 +20,58 @@ class Entry(TypedDict):
     event: str  # id of the event, '' for a shift that is no leak
     onset: float  # leak-day, with its fraction
     full: float  # leak-day from which it has its whole height: the onset for an abrupt one
-    end: float  # leak-day, infinite while it lasts
+    end: float | None  # leak-day, None while it lasts
     flow: float  # m3/s, negative for a shift downwards
     made: int  # leak-day on which it was written down
     first: float  # flow then
+    base: float | None  # level before it, where that is known [m3/s]
 
 
-def shape(entry: Entry, days: Ints) -> Floats:
-    """Return how much of its height an entry has on each leak-day, 0 to 1."""
-    if entry["full"] > entry["onset"]:
-        grown = np.clip((days + 0.5 - entry["onset"]) / (entry["full"] - entry["onset"]), 0.0, 1.0)
+def entry(
+    flow: float, onset: float, made: int, *, full: float | None = None, event: str = "", base: float | None = None
+) -> Entry:
+    """Return a change that lasts; one that has its whole height at its onset where `full` is not given."""
+    return Entry(
+        event=event,
+        onset=onset,
+        full=onset if full is None else full,
+        end=None,
+        flow=flow,
+        made=made,
+        first=flow,
+        base=base,
+    )
+
+
+def shape(change: Entry, days: Ints) -> Floats:
+    """Return how much of its height a change has on each leak-day, 0 to 1."""
+    if change["full"] > change["onset"]:
+        grown = np.clip((days + 0.5 - change["onset"]) / (change["full"] - change["onset"]), 0.0, 1.0)
     else:
-        grown = np.clip(days + 1.0 - entry["onset"], 0.0, 1.0)
-    return np.asarray(grown * np.clip(entry["end"] - days, 0.0, 1.0))
+        grown = np.clip(days + 1.0 - change["onset"], 0.0, 1.0)
+    return np.asarray(grown if change["end"] is None else grown * np.clip(change["end"] - days, 0.0, 1.0))
 
 
 def total(entries: list[Entry], days: Ints, *, leaks: bool = True, shifts: bool = True) -> Floats:
     """Return the flow of all entries on each leak-day [m3/s]."""
     flow = np.zeros(len(days))
-    for entry in entries:
-        if leaks if entry["event"] else shifts:
-            flow += entry["flow"] * shape(entry, days)
+    for change in entries:
+        if leaks if change["event"] else shifts:
+            flow += change["flow"] * shape(change, days)
     return flow
 
 
 def running(entries: list[Entry]) -> list[Entry]:
     """Return the leaks that have not ended, oldest first."""
-    return [e for e in entries if e["event"] and np.isinf(e["end"])]
+    return [e for e in entries if e["event"] and e["end"] is None]
 
 
 def flows(entries: list[Entry]) -> dict[str, float]:
     """Return the flow of each leak, its growth included, by event id [m3/s]."""
     flow: dict[str, float] = {}
-    for entry in entries:
-        if entry["event"]:
-            flow[entry["event"]] = flow.get(entry["event"], 0.0) + entry["flow"]
+    for change in entries:
+        if change["event"]:
+            flow[change["event"]] = flow.get(change["event"], 0.0) + change["flow"]
     return flow
 
 
@@ -74,5 +91,7 @@ def settled(entries: list[Entry], oldest: int) -> list[Entry]:
     A leak that ended before adds nothing; a shift that was complete before is part of the level.
     """
     return [
-        e for e in entries if not (e["end"] < oldest or (not e["event"] and max(e["onset"], e["full"]) + 1 < oldest))
+        e
+        for e in entries
+        if not (e["end"] is not None and e["end"] < oldest) and (e["event"] or max(e["onset"], e["full"]) + 1 >= oldest)
     ]

@@ -174,5 +174,6 @@ def tail_threshold(peaks: Floats, per_year: float) -> float:
     per_year : float
     """
     base, high = float(robust.quantile(peaks, 0.80)), float(robust.quantile(peaks, 0.97))
-    scale = (high - base) / np.log(0.20 / 0.03)
-    return base + scale * float(np.log(0.20 * _DAYS / per_year))
+    scale = (high - base) / float(np.log(0.20 / 0.03))
+    unsure = 1.0 + 1.28 / float(np.sqrt(0.20 * len(peaks)))  # upper end of the scale's 80 % interval
+    return base + scale * unsure * float(np.log(0.20 * _DAYS / per_year))
