@@ -20,7 +20,7 @@ from leakdetect.hydraulic.steps import BLOCK_HOURS, Steps, block_of, block_start
 from leakdetect.network import Network
 from leakdetect.schema import SENSOR, TIME
 from leakdetect.site import Detection
-from leakdetect.stages.detection.history import History
+from leakdetect.stages.detection.history import History, Leak
 from leakdetect.stages.detection.tracker import HORIZON, Settings, Tracker, begin
 from leakdetect.stages.expected.boundary import Boundary, Drive, drive, find_boundary
 from leakdetect.stages.expected.model import Leaks
@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 _BLOCK = np.timedelta64(BLOCK_HOURS, "h")
 _PER_DAY = 24 // BLOCK_HOURS
 _START_THRESHOLD = 45.0
+_RELEARN = 5.0  # [m3/h] by which the leaks' sum must move before the network is linearised anew
 _SCAN_SPACING = 120.0  # [m] between the links looked at first
 _START_LEVELS = (0.05, 1.0, 3.0)  # [m], [m3/h]: first uncertainty of pressures, flows, balances after a fit
 
@@ -192,10 +193,11 @@ class _Run:
             self._scan(), lambda column: owner.near(candidates, column), self._relinearise,
         )  # fmt: skip
         self.raiser = Raiser(
-            owner.network, candidates, self.picture, self.tracker, owner.settings, channel_names, owner.repairs,
+            owner.network, self.engine, self.tracker, owner.settings, channel_names, owner.repairs,
             f"{owner.name} {fitted.window[0][:10]}/{fitted.window[1][:10]}",
         )  # fmt: skip
         sensors = len(names)
+        self._learnt, self._learnt_with = 0.0, []
         if state is None:
             empty = np.zeros((0, sensors))
             times = np.zeros(0, dtype="datetime64[ns]")
@@ -207,6 +209,9 @@ class _Run:
             self.before = state["before"]
             self.history = History.from_plain(state["history"]) if state["history"] else None
             self.raiser.load(state["raiser"])
+            self._learnt, self._learnt_with = state["learnt"], state["learnt_with"]
+            if self._learnt_with:
+                self.engine.relearn([Leak(0, link, 0, 0, False, 0.0, flow=[flow]) for link, flow in self._learnt_with])
 
     def to_plain(self) -> State:
         """Return the state as arrays and JSON values."""
@@ -215,6 +220,8 @@ class _Run:
             "before": self.before,
             "history": self.history.to_plain() if self.history else {},
             "raiser": self.raiser.to_plain(),
+            "learnt": self._learnt,
+            "learnt_with": self._learnt_with,
         }
         return state
 
@@ -257,8 +264,9 @@ class _Run:
             row = self._row(block)
             if row < 0 or row + per_block > len(self.steps):
                 break
+            repaired = self.history is not None and self.raiser.repair(self.history, block)
             values = self._residual(given, block, block + 1)
-            self._keep(residual, values, row - start)
+            self._keep(residual, values + self._explained, row - start)
             weights = self.engine.weights(given[row : row + per_block])
             if self.history is None:
                 scale = np.r_[
@@ -269,6 +277,8 @@ class _Run:
                 self.history = begin(self.picture, block, scale)
             self._given = given
             observed_block = block_means(values, per_block)[0]
+            if repaired:  # it ran for a part of the block only
+                observed_block[:] = np.nan
             told(self.tracker.take(self.history, observed_block, weights[0], int(band_of(weights)[0])))
             self.raiser.look(self.history, block, self.steps.ready[row + per_block - 1])
             block += 1
@@ -289,19 +299,34 @@ class _Run:
         rows = slice(self._row(start), self._row(stop))
         running = []
         if self.history is not None:
-            running = [k for k in self.history.leaks if k.since < stop and (k.until < 0 or k.until > start)]
+            # A leak enters the model when it is raised; until then its effect is followed from outside.
+            leaks = [k for k in self.history.leaks if k.raised >= 0]
+            running = [k for k in leaks if k.since < stop and (k.until < 0 or k.until > start)]
         flow = np.zeros((stop - start, len(running)))
         for k, leak in enumerate(running):
             for block in range(max(start, leak.since), stop if leak.until < 0 else min(stop, leak.until)):
                 flow[block - start, k] = leak.flow[min(block - leak.since, len(leak.flow) - 1)] if leak.flow else 0.0
+        for k, leak in enumerate(running):
+            blocks = np.arange(start, stop)
+            inside = blocks >= leak.since
+            del leak.assumed[max(start - leak.since, 0) :]
+            leak.assumed.extend(np.clip(flow[inside, k], 0.0, self.engine.largest).tolist())
         steps = np.repeat(flow, self.engine.per_block, axis=0)
-        return self.engine.residual(self.steps.reading[rows], given[rows], running, steps)
+        residual = self.engine.residual(self.steps.reading[rows], given[rows], running, steps)
+        self._explained = self.engine.explained(given[rows], running, steps)
+        return residual
 
     def _relinearise(self, history: History, block: int) -> None:
         start = max(block, history.first, block_of(self.steps.time[0]) + 1)
         stop = history.last + 1
         if start >= stop:
             return
+        running = [leak for leak in history.running(history.last) if leak.raised >= 0]
+        total = sum(leak.flow[-1] for leak in running if leak.flow)
+        if abs(total - self._learnt) > _RELEARN:
+            self.engine.relearn(running)
+            self._learnt, self._learnt_with = total, [[leak.link, leak.flow[-1]] for leak in running if leak.flow]
+        self.engine.sharpen(running)
         values = block_means(self._residual(self._given, start, stop), self.engine.per_block)
         history.observed[history.rows(start, stop)] = values
 

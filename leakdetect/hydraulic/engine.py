@@ -12,12 +12,15 @@ from leakdetect.network import Network
 from leakdetect.stages.detection.history import Leak
 from leakdetect.stages.detection.windows import Picture
 from leakdetect.stages.expected.boundary import Boundary, Drive
-from leakdetect.stages.expected.loads import Tables, find_tables, total_load
+from leakdetect.stages.expected.loads import Tables, effects, find_tables, leaky_signatures, total_load
 from leakdetect.stages.expected.model import HydraulicModel, Leaks
 from leakdetect.units import M3H
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+_MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move before its signature is taken anew
+_SECANT_STATES = 4  # load states at which whole effects are computed; those between are interpolated
 
 
 def week_row(week: Floats) -> Ints:
@@ -79,6 +82,8 @@ class Engine:
         self.network, self.boundary, self.fitted, self.per_block = network, boundary, fitted, per_block
         self.model = HydraulicModel(network, boundary, fitted.physics)
         self.candidates = np.flatnonzero(network.is_pipe)
+        inside = boundary.zone[:, None] == np.arange(len(boundary.zone_names))
+        self._inside = (inside[network.start].astype(float) + inside[network.end]) / 2
         self.largest = float(fitted.loads.demand.sum(axis=1).max()) * M3H  # no leak takes more than all that is used
         tables = find_tables(self.model, fitted.loads)
         rival, rival_names = rivals(boundary, tables, names, network)
@@ -98,7 +103,7 @@ class Engine:
         return raw + self.fitted.correction.of(raw, given.week)
 
     def residual(self, reading: Floats, given: Drive, running: list[Leak], flow: Floats) -> Floats:
-        """Return the channels' residual with leaks assumed, plus what those explain to first order, shape (T, C).
+        """Return the channels' residual with leaks assumed, shape (T, C).
 
         Parameters
         ----------
@@ -109,20 +114,53 @@ class Engine:
         flow : ndarray, shape (T, R)
             [m3/h].
         """
-        links = self.candidates[[leak.link for leak in running]] if running else np.zeros(0, dtype=np.int64)
-        flow = np.clip(flow, 0.0, self.largest)
-        leaks = Leaks(links, flow / M3H)
-        observed = observe(self.boundary, reading, given, self.fitted.balance)
+        leaks = Leaks(self.places(running), np.clip(flow, 0.0, self.largest) / M3H)
+        rest = observe(self.boundary, reading, given, self.fitted.balance)
         expected = self.expected(given, leaks)
-        rest = observed
         count = expected.shape[1]
         rest[:, :count] -= expected
-        if running:
-            weights = self.fitted.loads.weights(total_load(given))
-            for k, leak in enumerate(running):
-                effect = self.picture.at(weights, leak.link)[:, :count]
-                rest[:, :count] += effect * flow[:, [k]]
+        rest[:, count:] -= leaks.flow @ self._inside[leaks.links] * M3H if len(leaks.links) else 0.0
         return rest
+
+    def explained(self, given: Drive, running: list[Leak], flow: Floats) -> Floats:
+        """Return what assumed leaks do to the channels, to first order, shape (T, C)."""
+        weights = self.fitted.loads.weights(total_load(given))
+        out = np.zeros((len(weights), self.picture.channels))
+        for k, leak in enumerate(running):
+            out += self.picture.at(weights, leak) * flow[:, [k]]
+        return out
+
+    def places(self, leaks: list[Leak]) -> Ints:
+        """Return the links where leaks are believed to be."""
+        return self.candidates[np.array([leak.link for leak in leaks], dtype=np.int64)]
+
+    def _known(self, leaks: list[Leak]) -> Leaks:
+        flow = np.array([[min(max(leak.flow[-1], 0.0), self.largest) if leak.flow else 0.0 for leak in leaks]])
+        return Leaks(self.places(leaks), flow / M3H)
+
+    def sharpen(self, leaks: list[Leak]) -> None:
+        """Take each leak's own signature at its flow, where that has moved since it was last taken."""
+        every = np.arange(len(self.fitted.loads.centre))
+        for leak in leaks:
+            flow = min(max(leak.flow[-1], 0.0), self.largest) if leak.flow else 0.0
+            if abs(flow - leak.tangent_at) <= max(_MOVED_FLOW, _MOVED_SHARE * flow):
+                continue
+            known = self._known(leaks)
+            at = effects(self.model, self.fitted.loads, known, self.places([leak]), max(_MOVED_FLOW, 0.1 * flow), every)
+            leak.tangent, leak.tangent_at = at[:, :, 0], flow
+
+    def relearn(self, leaks: list[Leak]) -> None:
+        """Linearise the network anew with the leaks now known."""
+        known = self._known(leaks)
+        self.picture.signature = leaky_signatures(self.model, self.fitted.loads, known)[:, :, self.candidates]
+
+    def whole_effects(self, columns: Ints, flow: float, leaks: list[Leak]) -> Floats:
+        """Return candidates' signatures by the whole effect of a leak of `flow` [m3/h], shape (K, C, n)."""
+        count = len(self.fitted.loads.centre)
+        some = np.unique(np.linspace(1, count - 2, _SECANT_STATES).round().astype(np.int64))
+        found = effects(self.model, self.fitted.loads, self._known(leaks), self.candidates[columns], flow, some)
+        between = np.stack([np.interp(np.arange(count), some, unit) for unit in np.eye(len(some))], axis=1)
+        return np.tensordot(between, found, axes=1)
 
     def weights(self, given: Drive) -> Floats:
         """Return the load weights of each block, shape (B, K)."""

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakdetect.events import Candidate, Event, Evidence, Kind, Repair, Status, Zone
+from leakdetect.hydraulic.engine import Engine
 from leakdetect.hydraulic.steps import block_of, block_start
 from leakdetect.network import Network
 from leakdetect.site import Detection
 from leakdetect.stages.detection.history import History, Leak
 from leakdetect.stages.detection.tracker import Tracker, course
-from leakdetect.stages.detection.windows import Deviation, Picture, deviation
+from leakdetect.stages.detection.windows import Deviation, deviation
 from leakdetect.stages.localisation import adjacency, probability, shares, zone
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,7 @@ _SETTLED = 1  # blocks for the first whole one after it began
 _WAIT_STEP, _WAIT_RAMP = 3, 12  # blocks that a vague place is waited for
 _MOST_CANDIDATES = 50
 _SIGNATURE_ERROR = 0.08  # share of its size by which a signature may be wrong
+_REACH, _FEWEST_TRIED, _MOST_TRIED = 60.0, 60, 160  # evidence from the best, and how many links, are looked at again
 _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
@@ -34,10 +36,11 @@ class Raiser:
     """Raises events from the tracker's leaks and keeps what was said."""
 
     def __init__(
-        self, network: Network, candidates: NDArray[np.int64], picture: Picture, tracker: Tracker,
+        self, network: Network, engine: Engine, tracker: Tracker,
         settings: Detection, channels: list[str], repairs: Sequence[Repair], model: str,
     ) -> None:  # fmt: skip
-        self.network, self.candidates, self.picture, self.tracker = network, candidates, picture, tracker
+        self.network, self.engine, self.tracker = network, engine, tracker
+        self.candidates, self.picture = engine.candidates, engine.picture
         self.settings, self.channels, self.repairs, self.model = settings, channels, list(repairs), model
         self._adjacent = adjacency(network.start, network.end, len(network.node_names))
         self._events: dict[int, Event] = {}
@@ -58,7 +61,6 @@ class Raiser:
 
     def look(self, history: History, block: int, ready: np.datetime64) -> None:
         """Raise, place anew, withdraw and end, after a block whose last reading came at `ready`."""
-        self._repair(history, block)
         for leak in list(history.leaks):
             if leak.raised < 0 and leak.until < 0:
                 self._consider(history, leak, ready)
@@ -79,23 +81,23 @@ class Raiser:
         seen = self._seen(history, leak)
         if seen is None:
             return
-        evidence = self._evidence(seen)
+        evidence, flow, effect = self._evidence(history, leak, seen)
         age = history.last - leak.detected
         best = int(np.argmax(evidence))
         if evidence[best] < 0.5 * self.tracker.settings.threshold and age > 0:
             history.leaks.remove(leak)
-            self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
             return
-        if best != leak.link:
-            leak.link = best
-            self.tracker.relinearise(history, leak.since)
-            self.tracker.follow(history, leak.since)
+        leak.link, leak.tangent = best, effect
+        leak.flow = (course(history.last - leak.since + 1, leak.ramp) * flow).tolist()
+        self.tracker.follow(history, leak.since)
         chance = probability(evidence, self.network.length[self.candidates])
         place = self._zone(chance)
         if (age >= _SETTLED and place.length_m <= _PLACED_M) or age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP):
-            leak.raised = history.last
+            leak.raised, leak.tangent_at = history.last, -1.0
             self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
+            self.tracker.relinearise(history, leak.since)
+            self.tracker.follow(history, leak.since)
 
     def _seen(self, history: History, leak: Leak) -> Deviation | None:
         since = leak.since - 1
@@ -109,10 +111,29 @@ class Raiser:
         error = np.nan_to_num(seen.value) * _SIGNATURE_ERROR
         return replace(seen, cov=seen.cov + np.diag(error**2))
 
-    def _evidence(self, seen: Deviation) -> Floats:
+    def _evidence(self, history: History, leak: Leak, seen: Deviation) -> tuple[Floats, float, Floats]:
+        """Return the evidence of every candidate (N,), the best one's flow [m3/h] and its effect per m3/h (K, C).
+
+        To first order for all, then by whole effects for those that stand out.
+        """
         score, information = seen.against(self.picture.signature)
-        out: Floats = np.sign(score) * score**2 / np.maximum(information, 1e-12)
-        return out
+        linear = np.sign(score) * score**2 / np.maximum(information, 1e-12)
+        order = np.argsort(-linear, kind="stable")
+        near = int(np.searchsorted(-linear[order], -(linear[order[0]] - _REACH)))
+        best = order[: min(max(near, _FEWEST_TRIED), _MOST_TRIED)]
+        flow = float(np.clip(score[best[0]] / max(information[best[0]], 1e-12), 1.0, self.tracker.settings.largest))
+        others = [k for k in history.running(history.last) if k.id != leak.id]
+        out = np.full(len(linear), -np.inf)
+        for _ in range(2):
+            table = self.engine.whole_effects(best, flow, others)
+            score, information = seen.against(table)
+            out[best] = np.sign(score) * score**2 / np.maximum(information, 1e-12)
+            top = int(np.argmax(out[best]))
+            size = float(np.clip(score[top] / max(information[top], 1e-12), 1.0, self.tracker.settings.largest))
+            if abs(size - flow) < 0.2 * flow:
+                break
+            flow = size
+        return out, size, table[:, :, top]
 
     def _zone(self, chance: Floats) -> Zone:
         every = np.zeros(len(self.network.link_names))
@@ -169,8 +190,9 @@ class Raiser:
 
     # -- repairs -----------------------------------------------------------------------------------------------
 
-    def _repair(self, history: History, block: int) -> None:
-        """End the nearest running leak at a repair that was done in this block."""
+    def repair(self, history: History, block: int) -> bool:
+        """End the nearest running leak at each repair done in a block; say whether there was one."""
+        found = False
         for repair in self.repairs:
             if block_of(repair.time) != block or not self.network.has_link(repair.link):
                 continue
@@ -180,8 +202,7 @@ class Raiser:
                 continue
             leak = min(running, key=lambda k: float(away[k.link]))
             leak.until = block
-            del leak.flow[leak.until - leak.since :]
+            found = True
             if leak.id in self._events:
                 self._events[leak.id] = replace(self._events[leak.id], status=Status.REPAIRED)
-            self.tracker.relinearise(history, block)
-            self.tracker.follow(history, block)
+        return found

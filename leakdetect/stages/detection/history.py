@@ -35,6 +35,10 @@ class Leak:
         First block in which it no longer runs, -1 while it runs.
     flow : list of float
         [m3/h] estimated at each block from `since`.
+    assumed : list of float
+        [m3/h] that the model held when the block's residual was taken.
+    tangent : ndarray, shape (K, C), optional
+        What 1 m3/h more does at the flow `tangent_at`; the candidates' signature where there is none.
     low_onset, high_onset : int
         Blocks between which it began, by the test's own likelihood.
     doubted : int
@@ -50,13 +54,34 @@ class Leak:
     raised: int = -1
     until: int = -1
     flow: list[float] = field(default_factory=list)
+    assumed: list[float] = field(default_factory=list)
+    tangent: Floats | None = None
+    tangent_at: float = -1.0
     low_onset: int = -1
     high_onset: int = -1
     doubted: int = -1
 
+    def held(self, blocks: Ints) -> Floats:
+        """Return what the model held of it in blocks [m3/h]."""
+        return _course(self.assumed, blocks - self.since)
+
+    def followed(self, blocks: Ints) -> Floats:
+        """Return its flow in blocks as followed [m3/h]; the newest estimate after the last."""
+        if not self.flow:
+            return np.zeros(len(blocks))
+        return np.array(self.flow)[np.clip(blocks - self.since, 0, len(self.flow) - 1)]
+
     def runs(self, block: int) -> bool:
         """Say whether it runs in a block."""
         return self.since <= block and (self.until < 0 or block < self.until)
+
+
+def _course(values: list[float], rows: Ints) -> Floats:
+    """Return values at rows, 0 outside."""
+    inside = (rows >= 0) & (rows < len(values))
+    out = np.zeros(len(rows))
+    out[inside] = np.array(values)[rows[inside]] if values else 0.0
+    return out
 
 
 @dataclass
@@ -77,7 +102,7 @@ class History:
     first : int
         Number of the first block held.
     observed : ndarray, shape (B, C)
-        Residual of each block plus what the leaks assumed in it explain.
+        Residual of each block, with the leaks in the model that were assumed then.
     weights : ndarray, shape (B, K)
     band : ndarray of int, shape (B,)
     leaks : list of Leak
@@ -146,7 +171,7 @@ class History:
             "weights": self.weights,
             "band": self.band,
             "epochs": self.epochs,
-            "leaks": [vars(leak) | {"flow": [float(q) for q in leak.flow]} for leak in self.leaks],
+            "leaks": [dict(vars(leak)) for leak in self.leaks],
             "notes": [[b, text] for b, text in self.notes],
             "snapshots": [[b, list(self.snapshots[b].ids)] for b in numbers],
         }
@@ -160,7 +185,9 @@ class History:
         history = cls(int(plain["first"]), plain["observed"], plain["weights"], plain["band"])
         history.epochs = plain["epochs"]
         history.next_id = int(plain["next_id"])
-        history.leaks = [Leak(**{**leak, "flow": list(leak["flow"])}) for leak in plain["leaks"]]
+        history.leaks = [
+            Leak(**{**leak, "flow": list(leak["flow"]), "assumed": list(leak["assumed"])}) for leak in plain["leaks"]
+        ]
         history.notes = [(int(b), str(text)) for b, text in plain["notes"]]
         history.snapshots = {
             int(b): Snapshot(plain[f"mean{b}"], plain[f"cov{b}"], tuple(int(i) for i in ids))

@@ -106,7 +106,6 @@ class Tracker:
         )  # fmt: skip
         per_day = picture.per_day
         self.lengths = sorted({round(days * per_day) for days in WINDOWS if days * per_day >= 1})
-        self._scan_table = picture.signature[:, :, scan]
 
     # -- filter ------------------------------------------------------------------------------------------------
 
@@ -129,15 +128,17 @@ class Tracker:
         matrix = np.zeros((picture.channels, len(mean)))
         matrix[:, band * picture.channels : (band + 1) * picture.channels] = np.eye(picture.channels)
         noise = picture.white[band].copy()
+        observed = history.observed[row][0]
         for k, leak in enumerate(running):
             room = leak.walk**2 / picture.per_day
             if block in (leak.since + 1, leak.doubted + 2) and not leak.ramp:
                 room += max(3.0, abs(mean[levels + k])) ** 2  # the block in which it began held only a part of it
             cov[levels + k, levels + k] += room
-            effect = picture.at(weights, leak.link)[0]
+            effect = picture.at(weights, leak)[0]
             matrix[:, levels + k] = effect
+            observed = observed + effect * leak.held(np.array([block]))[0]
             noise += np.diag((_SIGNATURE_ERROR * mean[levels + k] * effect * picture.uncertain) ** 2)
-        mean, cov = update(mean, cov, history.observed[row][0], matrix, noise)
+        mean, cov = update(mean, cov, observed, matrix, noise)
         history.snapshots[block] = Snapshot(mean, cov, ids)
         for k, leak in enumerate(running):
             del leak.flow[block - leak.since :]
@@ -187,13 +188,13 @@ class Tracker:
         picture, settings = self.picture, self.settings
         links = picture.signature.shape[2]
         price = 2 * np.log(links)
-        quick, _ = _evidence(seen, self._scan_table)
+        quick, _ = _evidence(seen, picture.signature[:, :, self.scan])
         running = [k for k in history.running(history.last) if k.since <= since]
         rival_evidence, rival_size = _evidence(seen, picture.rival)
         rival_top = int(np.argmax(np.abs(rival_evidence)))
         floor = max(settings.threshold, best.value if best else 0.0)
         hopeful = max(quick.max(initial=0.0) * 1.3 - price, abs(rival_evidence[rival_top])) > 0.7 * floor
-        known, known_size = _evidence(seen, picture.signature[:, :, [k.link for k in running]])
+        known, known_size = _evidence(seen, _tables(picture, running))
         if not hopeful and not (running and np.abs(known).max() > 0.7 * floor):
             value = float(quick.max(initial=0.0) - price)
             return Change(value, "leak", -1, 0.0, since, ramp, quick)
@@ -293,6 +294,15 @@ def course(n: int, ramp: bool) -> Floats:
     if ramp:
         return np.arange(1, n + 1) / n
     return np.r_[0.0, np.ones(n - 1)] if n > 1 else np.ones(1)
+
+
+def _tables(picture: Picture, leaks: list[Leak]) -> Floats:
+    """Return the leaks' own signatures, shape (K, C, len(leaks))."""
+    states, channels, _ = picture.signature.shape
+    out = np.zeros((states, channels, len(leaks)))
+    for k, leak in enumerate(leaks):
+        out[:, :, k] = leak.tangent if leak.tangent is not None else picture.signature[:, :, leak.link]
+    return out
 
 
 def _evidence(seen: Deviation, table: Floats) -> tuple[Floats, Floats]:

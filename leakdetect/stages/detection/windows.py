@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Picture:
     """What the tracker knows of the network; C channels, N candidate links, X rival causes.
 
@@ -47,9 +47,10 @@ class Picture:
         """C."""
         return self.signature.shape[1]
 
-    def at(self, weights: Floats, link: int) -> Floats:
-        """Return a link's signature at blocks of given load weights (B, K): shape (B, C)."""
-        out: Floats = weights @ self.signature[:, :, link]
+    def at(self, weights: Floats, leak: Leak) -> Floats:
+        """Return a leak's signature at blocks of given load weights (B, K): shape (B, C)."""
+        table = leak.tangent if leak.tangent is not None else self.signature[:, :, leak.link]
+        out: Floats = weights @ table
         return out
 
 
@@ -101,7 +102,7 @@ def deviation(
     observed, weights, band = history.observed[rows], history.weights[rows], history.band[rows]
     blocks = np.arange(since + 1, since + 1 + n)
     leaks = [leak for leak in history.leaks if leak.id not in leave_out and leak.since <= blocks[-1]]
-    leaks = [leak for leak in leaks if leak.until < 0 or leak.until > blocks[0]]
+    leaks = [leak for leak in leaks if leak.since + max(len(leak.assumed), len(leak.flow)) > blocks[0]]
     frozen, cov = _beliefs(history, snapshot, leaks, n, picture)
     moved = history.epochs > since
     value = np.full(2 * channels, np.nan)
@@ -119,8 +120,10 @@ def deviation(
         rest = observed[here] - snapshot.mean[part]
         for k, leak in enumerate(leaks):
             running = np.array([leak.runs(int(i)) for i in blocks[here]], dtype=float)
-            effect = picture.at(weights[here], leak.link) * running[:, None]
-            rest = rest - effect * _flow(leak, frozen[k], blocks[here])[:, None]
+            effect = picture.at(weights[here], leak)
+            now = leak.followed(blocks[here]) if np.isnan(frozen[k]) else frozen[k]
+            rest = rest - effect * (now * running - leak.held(blocks[here]))[:, None]
+            effect = effect * running[:, None]
             basis[part, 2 * channels + k] = course @ effect / square
         good = np.isfinite(rest)
         weight = np.where(good, course[:, None], 0.0)
@@ -134,15 +137,6 @@ def deviation(
     if not np.isfinite(value).any():
         return None
     return Deviation(value, noise + basis @ cov @ basis.T, load)
-
-
-def _flow(leak: Leak, frozen: float, blocks: Ints) -> Floats:
-    """Return a leak's flow in blocks: as believed at the window's start, or as followed where that is no forecast."""
-    if not np.isnan(frozen):
-        return np.full(len(blocks), frozen)
-    if not leak.flow:
-        return np.zeros(len(blocks))
-    return np.array(leak.flow)[np.clip(blocks - leak.since, 0, len(leak.flow) - 1)]
 
 
 def _beliefs(

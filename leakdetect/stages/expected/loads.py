@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from leakdetect.errors import ReadingsError
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Drive
 from leakdetect.stages.expected.model import HydraulicModel, Leaks, State
+from leakdetect.units import M3H
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -125,6 +126,56 @@ def pipe_groups(network: Network) -> Ints:
     keys = np.stack([np.round(network.diameter[pipe], 3), np.round(network.roughness[pipe], 6)])
     group[pipe] = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
     return group
+
+
+def shown_at(model: HydraulicModel, loads: Loads, k: int, leaks: Leaks) -> Floats:
+    """Return what the sensors show at a load state with leaks [m, m3/h], shape (P + F,); raises ConvergenceError."""
+    model.solve(model.make_room(loads.demand[k], leaks), loads.level[k], loads.imposed[k])
+    return model.observe()
+
+
+def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow: float, states: Ints) -> Floats:
+    """Return what 1 m3/h of a leak does to every channel, by the whole effect of one of `flow` beside known leaks.
+
+    Head loss grows faster than flow, so in small mains a leak shows more than its linear signature.
+
+    Parameters
+    ----------
+    leaks : Leaks
+        Known ones, one row.
+    links : ndarray of int, shape (n,)
+    flow : float
+        [m3/h].
+    states : ndarray of int, shape (k,)
+        Load states.
+
+    Returns
+    -------
+    ndarray, shape (k, P + F + Z, n)
+    """
+    boundary, network = model.boundary, model.network
+    count = len(boundary.pressures) + len(boundary.flows)
+    out = np.zeros((len(states), boundary.channels, len(links)))
+    for row, k in enumerate(states.tolist()):
+        before = shown_at(model, loads, k, leaks)
+        for column, link in enumerate(links.tolist()):
+            more = Leaks(np.append(leaks.links, link), np.append(leaks.flow[0], flow / M3H)[None])
+            out[row, :count, column] = (shown_at(model, loads, k, more) - before) / flow
+    for zone in range(len(boundary.zone_names)):
+        inside = (boundary.zone == zone).astype(float)
+        out[:, count + zone, :] = (inside[network.start[links]] + inside[network.end[links]]) / 2
+    return out
+
+
+def leaky_signatures(model: HydraulicModel, loads: Loads, leaks: Leaks) -> Floats:
+    """Return the signatures at every load state with known leaks running, shape (K, Ch, L); one row of `leaks`."""
+    out = []
+    for k in range(len(loads.centre)):
+        demand = model.make_room(loads.demand[k], leaks)
+        state = model.state(demand, loads.level[k], loads.imposed[k])
+        rows = model.rows(model.linearised(state))
+        out.append(model.signatures(replace(state, demand=loads.demand[k]), rows))
+    return np.array(out)
 
 
 def find_tables(model: HydraulicModel, loads: Loads) -> Tables:

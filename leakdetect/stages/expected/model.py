@@ -171,6 +171,20 @@ class HydraulicModel:
             self._epanet.set_level(tank, metres)
         self._epanet.solve()
 
+    def make_room(self, demand: Floats, leaks: Leaks, row: int = 0) -> Floats:
+        """Return demand with leaks added, unmetered customers of balanced zones giving way, shape (N,).
+
+        What a zone takes in is measured: with a leak in it, its customers use that much less.
+        """
+        leak = self._at_nodes(leaks, row)
+        out = demand.copy()
+        for zone in range(len(self.boundary.zone_names)):
+            rest = (self.boundary.zone == zone) & ~self.metered
+            use, lost = demand[rest].sum(), leak[self.boundary.zone == zone].sum()
+            if use > 0 and lost > 0:
+                out[rest] *= max((use - lost) / use, _LEAST_REST)
+        return out + leak
+
     def observe(self) -> Floats:
         """Return pressures [m] (or heads) and flows [m3/h] at the sensors, at the last steady state."""
         nodes = self.boundary.pressures[:, 0]
