@@ -21,6 +21,9 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
+_MOSTLY = 0.7  # share of a zone's drawn demand that has meters
+
+
 @dataclass(frozen=True)
 class Boundary:
     """The part each sensor plays; N nodes, S sensors, Z zones, O observed channels.
@@ -29,6 +32,9 @@ class Boundary:
     ----------
     zone : ndarray of int, shape (N,)
         Balanced zone of each node, -1 where there is none.
+    scaled : ndarray of bool, shape (Z,)
+        Zones whose customers are mostly without meters: their demand is scaled to what the zone takes in. Elsewhere
+        the drawn demand stands for the few that are not metered, and all else that the zone takes in is leakage.
     zone_names : tuple of str, length Z
         Named after the sensors that close their balance.
     inflow : ndarray, shape (Z, S)
@@ -49,6 +55,7 @@ class Boundary:
     """
 
     zone: Ints
+    scaled: Mask
     zone_names: tuple[str, ...]
     inflow: Floats
     storage: Floats
@@ -94,7 +101,12 @@ def find_boundary(network: Network, names: Sequence[str], quantity: Sequence[str
     zone, zone_names, inflow, storage = _zones(network, names, flows, levels, len(names))
     observed = flows[~np.isin(flows[:, 0], cut[:, 0])]
     is_head = np.r_[np.zeros(len(pressures) - len(heads), bool), np.ones(len(heads), bool)]
-    return Boundary(zone, zone_names, inflow, storage, cut, levels, meters, pressures, is_head, observed)
+    metered = np.zeros(len(zone), dtype=bool)
+    metered[meters[:, 0]] = True
+    use = network.base_demand.sum(axis=1)
+    known = [use[metered & (zone == z)].sum() / max(use[zone == z].sum(), 1e-12) for z in range(len(zone_names))]
+    scaled = np.array([share < _MOSTLY for share in known], dtype=bool)
+    return Boundary(zone, scaled, zone_names, inflow, storage, cut, levels, meters, pressures, is_head, observed)
 
 
 def _by_quantity(network: Network, quantity: Sequence[str], element: Sequence[str]) -> dict[str, Ints]:

@@ -131,7 +131,7 @@ class HydraulicModel:
         np.add.at(demand, nodes[known], metered[known])
         fixed[nodes[known]] = True
         leak = self._at_nodes(leaks, row)
-        for zone in range(len(boundary.zone_names)):
+        for zone in np.flatnonzero(boundary.scaled):
             inside = boundary.zone == zone
             rest = inside & ~fixed
             nominal = demand[rest].sum()
@@ -178,7 +178,7 @@ class HydraulicModel:
         """
         leak = self._at_nodes(leaks, row)
         out = demand.copy()
-        for zone in range(len(self.boundary.zone_names)):
+        for zone in np.flatnonzero(self.boundary.scaled):
             rest = (self.boundary.zone == zone) & ~self.metered
             use, lost = demand[rest].sum(), leak[self.boundary.zone == zone].sum()
             if use > 0 and lost > 0:
@@ -292,7 +292,7 @@ class HydraulicModel:
         for zone in range(len(boundary.zone_names)):
             inside = boundary.zone == zone
             weight = np.where(inside & ~self.metered, state.demand, 0.0)
-            if weight.sum() > 0:
+            if weight.sum() > 0 and boundary.scaled[zone]:
                 relative[:, inside] -= (rows @ (weight / weight.sum()))[:, None]
             balance[zone, inside] = 1.0
         every = np.vstack([relative, balance])
