@@ -205,6 +205,7 @@ _LEAST_LEVEL, _MOST_LEVEL = 0.01, 100.0  # [m] above a tank's bottom: at 0 EPANE
 _DURATION = 0  # EN_TimeParameter
 _CONTROLS, _RULES = 5, 6  # EN_CountType
 _UNBALANCED = 1  # a warning of EN_runH
+_FROM_LAST, _FROM_SCRATCH = 0, 10  # EN_InitHydOption
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ class Epanet:
         self._free_of_time(accuracy)
         self._free_of_limits()
         self._toolkit.ENopenH()
+        self._start = _FROM_SCRATCH
 
     def _index(self, function: str, name: str, found: ctypes.c_int) -> int:
         getattr(self._lib, function)(self._project, name.encode(), ctypes.byref(found))
@@ -384,8 +386,12 @@ class Epanet:
         """Return pumps' relative speeds at the last steady state."""
         return self._get(self._lib.EN_getlinkvalue, self._links, pumps, _SETTING)
 
+    def forget(self) -> None:
+        """Let the next solution start from scratch, and so not rest on those before it, even in the last digit."""
+        self._start = _FROM_SCRATCH
+
     def solve(self) -> None:
-        """Find the steady state.
+        """Find the steady state, from the one before.
 
         Raises
         ------
@@ -393,7 +399,8 @@ class Epanet:
             If EPANET finds none.
         """
         time = ctypes.c_long()
-        self._lib.EN_initH(self._project, 0)
+        self._lib.EN_initH(self._project, self._start)
+        self._start = _FROM_LAST
         code = self._lib.EN_runH(self._project, ctypes.byref(time))
         if code == _UNBALANCED or code >= 100:
             why = "did not balance: check demands, statuses and settings" if code < 100 else f"error {code}"

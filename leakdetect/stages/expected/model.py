@@ -182,6 +182,7 @@ class HydraulicModel:
     def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
         """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed."""
         leaks = leaks or Leaks()
+        self._epanet.forget()  # what was run before leaves no trace: a resumed run gives what one run over all gives
         out = np.full((len(given.valid), len(self.boundary.pressures) + len(self.boundary.flows)), np.nan)
         for row in np.flatnonzero(given.valid):
             try:
