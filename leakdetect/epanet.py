@@ -403,6 +403,7 @@ class Epanet:
         self._start = _FROM_LAST
         code = self._lib.EN_runH(self._project, ctypes.byref(time))
         if code == _UNBALANCED or code >= 100:
+            self.forget()
             why = "did not balance: check demands, statuses and settings" if code < 100 else f"error {code}"
             raise ConvergenceError(f"network {self.network.name}: EPANET found no steady state: {why}")
 

@@ -196,7 +196,8 @@ class HydraulicModel:
         return out
 
     def state(self, demand: Floats, level: Floats, imposed: Floats) -> State:
-        """Return the whole steady state; parameters and errors as `solve`."""
+        """Return the whole steady state, from scratch; parameters and errors as `solve`."""
+        self._epanet.forget()
         self.solve(demand, level, imposed)
         nodes, links = np.arange(len(self.network.node_names)), np.arange(len(self.network.link_names))
         pumps = np.flatnonzero(self.network.link_kind == Link.PUMP)
