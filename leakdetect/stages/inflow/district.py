@@ -15,7 +15,7 @@ from leakdetect.core import robust
 from leakdetect.core.sequential import Change, Glr, step_shapes
 from leakdetect.events import Kind, Repair, Status
 from leakdetect.stages.inflow import burst, evidence, ledger, report
-from leakdetect.stages.inflow.calendar import Floats, weekday
+from leakdetect.stages.inflow.calendar import SUNDAY, Floats, weekday
 from leakdetect.stages.inflow.demand import Demand
 from leakdetect.stages.inflow.ledger import Entry
 from leakdetect.stages.inflow.noise import IDEAL, RAMPS, STEPS, WINDOW, Noise, liveliness
@@ -25,7 +25,6 @@ HISTORY = WINDOW
 ROWS = 20  # days of readings kept, to place an onset to the hour
 _YOUNG = 14  # days in which a new entry's flow is estimated anew every morning
 _GROWTH = 60  # days in which a further slow rise is the growth of the leak last raised
-_RETURN = 30  # days in which a rise to the old level undoes a shift
 _FADED_DAYS = 14  # days that the level must have been back
 _FADED = 0.25  # of the leak's flow that may be left then
 _REPAIR_NIGHTS = 3  # nights after a reported repair at which its effect is judged
@@ -77,6 +76,7 @@ class District:
             "reference": float("nan"),  # the same with shifts that are no leak
             "known": 0.0,  # flow of the running leaks, as of the morning
             "recent": np.full(burst.memory(86400 // slots), np.nan),
+            "recent_share": np.full(burst.memory(86400 // slots), np.nan),
             "recent_flow": np.full(burst.memory(86400 // slots), np.nan),
             "score": 0.0,
             "muted": False,
@@ -124,16 +124,23 @@ class District:
         slot: NDArray[np.int64],
         inflow: Floats,
     ) -> tuple[Floats, Floats, Floats]:
-        state = self.state
+        state, step = self.state, self.calendar.step
         expected = state["reference"] + state["pattern"][int(weekday(day))][slot]
         sd = self.sd[slot]
         rest = inflow - expected - state["known"]
+        usual = np.maximum(expected, state["reference"] + state["pattern"][SUNDAY][slot])
+        above = inflow - usual - state["known"]
         before = len(state["recent"])
-        standard = np.concatenate([state["recent"], rest / sd])
+        standard = np.concatenate([state["recent"], above / sd])
+        share = np.concatenate([state["recent_share"], above / np.maximum(usual, sd)])
         flow = np.concatenate([state["recent_flow"], rest])
         high = np.full(len(time), -np.inf)
         for hours, threshold in zip(burst.WINDOWS, self.model["burst_threshold"], strict=True):
-            high = np.maximum(high, burst.scores(standard, self.calendar.step, hours)[before:] / threshold)
+            both = [
+                burst.scores(standard, step, hours) / threshold,
+                burst.scores(share, step, hours) / burst.SHARE,
+            ]
+            high = np.maximum(high, np.min(both, axis=0)[before:])
         if day == state["day"]:  # an hour that a clock change repeats after 04:00 belongs to a day that is over
             good = np.isfinite(inflow)
             np.add.at(state["total"], slot[good], inflow[good])
@@ -141,7 +148,11 @@ class District:
         for i in np.flatnonzero(high >= 1.0):
             if not state["muted"]:
                 self._burst((day, int(slot[i])), time[i], seen[i], flow[i + 1 : before + i + 1])
-        state["recent"], state["recent_flow"] = standard[-before:], flow[-before:]
+        state["recent"], state["recent_share"], state["recent_flow"] = (
+            standard[-before:],
+            share[-before:],
+            flow[-before:],
+        )
         return expected, sd.copy(), np.maximum(np.maximum(high, 0.0), state["score"])
 
     def _burst(self, place: tuple[int, int], time: np.datetime64, seen: np.datetime64, rest: Floats) -> None:
@@ -150,7 +161,7 @@ class District:
         n, step = len(rest), self.calendar.step
         newest = rest[-burst.WINDOWS[0] * 3600 // step :]
         flow, _ = burst.height(newest)
-        if flow < self.setting.smallest:
+        if flow < self.setting.smallest or ledger.dip(self.state["ledger"], flow, day) is not None:
             return
         sd = self.sd[(slot - np.arange(n)[::-1]) % self.calendar.slots]
         first, low, high = burst.onset(rest, sd, flow, max(1, 7200 // step))
@@ -205,7 +216,8 @@ class District:
         state["ledger"] = ledger.settled(state["ledger"], day - HISTORY - 1)
         state["total"], state["count"] = np.zeros_like(row), np.zeros_like(row)
         if state["muted"]:  # hours that were raised must not be raised again
-            state["recent"], state["recent_flow"] = (np.full_like(state["recent"], np.nan) for _ in range(2))
+            for key in ("recent", "recent_share", "recent_flow"):
+                state[key] = np.full_like(state[key], np.nan)
         state["day"], state["muted"] = day + 1, False
         self._forecast()
 
@@ -364,12 +376,11 @@ class District:
         onset = float(day + 1 - age)
         if not abrupt:
             flow = self._plain(onset, days, entries, flow)
-        for entry in entries:
-            recent = not entry["event"] and entry["end"] is None and onset - entry["onset"] <= _RETURN
-            if recent and entry["flow"] < 0 and abs(flow + entry["flow"]) <= _CLOSE * -entry["flow"]:
-                entry["end"] = max(onset, entry["onset"])
-                self._shift(flow + entry["flow"], onset, onset, day)
-                return
+        dip = ledger.dip(entries, flow, onset)
+        if dip is not None and flow >= (1.0 - _CLOSE) * -dip["flow"]:
+            dip["end"] = max(onset, dip["onset"])
+            self._shift(flow + dip["flow"], onset, onset, day)
+            return
         if flow < self.setting.smallest or not evidence.like_a_leak(
             self._blocks(days), days, onset, flow, abrupt=abrupt
         ):
@@ -388,7 +399,7 @@ class District:
         spread = float(np.sqrt(np.nansum(weight * (change.sd**2 / self.trust + (change.amplitude - mean) ** 2))))
         self._raise(
             report.Finding(
-                kind=Kind.ABRUPT if abrupt else Kind.INCIPIENT,
+                kind=evidence.kind(change, self.trust),
                 start=start,
                 start_low=low,
                 start_high=high,
