@@ -314,7 +314,7 @@ def test_read_network(tmp_path: Path) -> None:
     assert network.elevation[-2:].tolist() == [60, 34]
     assert not network.open[network.link("P6")]
     assert network.open.sum() == 8
-    assert network.tank_area[-1] == pytest.approx(np.pi * 36)
+    assert network.tank_area[-1] == pytest.approx(np.pi * 225)
     assert np.isnan(network.setting[:-1]).all()
     assert network.setting[-1] == 30
     assert network.flow_unit == "L/s"

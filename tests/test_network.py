@@ -28,7 +28,7 @@ def test_names_and_what_is_not_there(small: Network) -> None:
     assert small.has_link("D")
     with pytest.raises(ElementError, match="has no node 'j3': did you mean 'J3'"):
         small.node("j3")
-    with pytest.raises(ElementError, match="has no link 'X'$") as caught:
+    with pytest.raises(ElementError, match=r"has no link 'X'$") as caught:
         small.link("X")
     assert isinstance(caught.value, KeyError)
 
