@@ -1,7 +1,8 @@
 """How readings drive the hydraulic model: zones whose water balance is closed, imposed flows, levels, meters.
 
-Removing the links whose flow is measured, and those drawn shut, cuts the network into parts. A part without a reservoir,
-whose tanks have a level sensor, takes in a known volume: what its customers use, what is stored and what leaks.
+Removing the links whose flow is measured, and those drawn shut, cuts the network into parts. A part without a
+reservoir, whose tanks have a level sensor, takes in a known volume: what its customers use, what is stored and what
+leaks.
 """
 
 from __future__ import annotations
