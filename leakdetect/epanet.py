@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import wntr
 
 _WEEK = 7 * 86400
+_ERROR = re.compile(r"(\s*Error \d+:)+")
+_COPIED = re.compile(r" (of|in input file) '?\S*model\.inp'?")  # where `_copy` put it
 _NODE_KINDS = {"Junction": Node.JUNCTION, "Reservoir": Node.RESERVOIR, "Tank": Node.TANK}
 
 
@@ -61,7 +63,8 @@ def read_wntr(path: Path) -> wntr.network.WaterNetworkModel:
             warnings.simplefilter("ignore")
             model = wntr.network.WaterNetworkModel(str(_copy(text, folder)))
     except Exception as error:  # WNTR raises bare Exceptions of many kinds; none may reach the user as a traceback
-        raise NetworkError(f"{path}: cannot be read as an EPANET model: {_one_line(error)}") from error
+        reason = _COPIED.sub("", _one_line(error))
+        raise NetworkError(f"{path}: cannot be read as an EPANET model: {reason}: correct the model") from error
     if not model.num_junctions or model.num_reservoirs + model.num_tanks == 0:
         raise NetworkError(f"{path}: needs at least one junction and one reservoir or tank")
     return model
@@ -88,6 +91,13 @@ def _one_line(error: BaseException) -> str:
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
     return " ".join(" / ".join(dict.fromkeys(str(e) or type(e).__name__ for e in chain)).split())
+
+
+def _reasons(report: Path) -> str:
+    """Return the errors that EPANET's report names, on one line; '' where it names none."""
+    lines = report.read_text(encoding="utf-8", errors="replace").splitlines() if report.is_file() else []
+    found = [" ".join(_ERROR.sub("", line).split()) for line in lines if _ERROR.match(line) and "Error 200" not in line]
+    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def to_network(model: wntr.network.WaterNetworkModel, path: Path | None = None) -> Network:
@@ -205,6 +215,7 @@ _LEAST_LEVEL, _MOST_LEVEL = 0.01, 100.0  # [m] above a tank's bottom: at 0 EPANE
 _DURATION = 0  # EN_TimeParameter
 _CONTROLS, _RULES = 5, 6  # EN_CountType
 _UNBALANCED = 1  # a warning of EN_runH
+_FROM_LAST, _FROM_SCRATCH = 0, 10  # EN_InitHydOption
 
 
 @dataclass(frozen=True)
@@ -251,13 +262,15 @@ class Epanet:
         self.network = network
         text = _text(network.path)
         self._folder = tempfile.TemporaryDirectory(prefix="leakdetect-")
+        model = _copy(text, self._folder.name)
         self._toolkit = ENepanet()
         try:
-            model = _copy(text, self._folder.name)
             self._toolkit.ENopen(str(model), str(model.with_suffix(".rpt")), "")
         except Exception as error:  # the same bare kinds as in read_wntr
+            self._toolkit.ENlib.EN_close(self._toolkit._project)  # writes the report out
+            reasons = _reasons(model.with_suffix(".rpt")) or _one_line(error)
             self._folder.cleanup()
-            raise NetworkError(f"{network.path}: EPANET refuses it: {_one_line(error)}") from error
+            raise NetworkError(f"{network.path}: EPANET refuses it: {reasons}: correct the model") from error
         self._lib, self._project = self._toolkit.ENlib, self._toolkit._project
         self._flow = factor("flow", network.flow_unit)
         us = network.flow_unit in _US_UNITS
@@ -270,6 +283,7 @@ class Epanet:
         self._free_of_time(accuracy)
         self._free_of_limits()
         self._toolkit.ENopenH()
+        self._start = _FROM_SCRATCH
 
     def _index(self, function: str, name: str, found: ctypes.c_int) -> int:
         getattr(self._lib, function)(self._project, name.encode(), ctypes.byref(found))
@@ -384,8 +398,12 @@ class Epanet:
         """Return pumps' relative speeds at the last steady state."""
         return self._get(self._lib.EN_getlinkvalue, self._links, pumps, _SETTING)
 
+    def forget(self) -> None:
+        """Let the next solution start from scratch, and so not rest on those before it, even in the last digit."""
+        self._start = _FROM_SCRATCH
+
     def solve(self) -> None:
-        """Find the steady state.
+        """Find the steady state, from the one before.
 
         Raises
         ------
@@ -393,9 +411,11 @@ class Epanet:
             If EPANET finds none.
         """
         time = ctypes.c_long()
-        self._lib.EN_initH(self._project, 0)
+        self._lib.EN_initH(self._project, self._start)
+        self._start = _FROM_LAST
         code = self._lib.EN_runH(self._project, ctypes.byref(time))
         if code == _UNBALANCED or code >= 100:
+            self.forget()
             why = "did not balance: check demands, statuses and settings" if code < 100 else f"error {code}"
             raise ConvergenceError(f"network {self.network.name}: EPANET found no steady state: {why}")
 

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from leakdetect.errors import InputError, NotFittedError
-from leakdetect.files import replacing
 from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.site import Site
 
@@ -21,11 +20,10 @@ _SHOWN = ("reading", "flag", "usable", "expected", "expected_sd", "residual", "s
 _TEXT = (SENSOR, "quantity", "element", "dma", "unit")
 
 
-def save_model(model: xr.Dataset, site: Site, detector: str) -> xr.Dataset:
-    """Write ``model.nc`` with the detector's name; return what was written. InputError where it cannot be."""
+def write_model(model: xr.Dataset, path: Path, detector: str) -> xr.Dataset:
+    """Write a fitted model with its detector's name to a file; return what was written."""
     stamped = model.assign_attrs(file=_MODEL, detector=detector)
-    with replacing(site.model_path) as part:
-        stamped.to_netcdf(part, engine=_ENGINE)
+    stamped.to_netcdf(path, engine=_ENGINE)
     return stamped
 
 

@@ -18,7 +18,7 @@ from leakdetect.epanet import load_network
 from leakdetect.errors import NotFittedError, ReadingsError
 from leakdetect.events import Event, Repair, Status, Zone
 from leakdetect.files import replacing
-from leakdetect.netcdf import joined_series, load_model, load_series, save_model, series_path, write_series
+from leakdetect.netcdf import joined_series, load_model, load_series, series_path, write_model, write_series
 from leakdetect.network import Network
 from leakdetect.schema import TIME, Quantity
 from leakdetect.site import Site, load_site
@@ -146,11 +146,12 @@ def fit(
     """
     site, network = open_site(folder)
     detector = detector_of(site, network, tell)
-    tell("read", 0.0)
-    data = steps_of(site, network, since, until)
-    if not data.sizes[TIME]:
-        raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
-    return save_model(detector.fit(data), site, detector.name)
+    with replacing(site.model_path) as part:
+        tell("read", 0.0)
+        data = steps_of(site, network, since, until)
+        if not data.sizes[TIME]:
+            raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
+        return write_model(detector.fit(data), part, detector.name)
 
 
 # -- detect ------------------------------------------------------------------------------------------------------
@@ -213,6 +214,7 @@ def detect(
         reached = progress.until if progress else None
         if begin is not None and until is not None and begin > until:
             return Outcome(_open_between(store.events(), since, until), 0, reached)
+        store.claim()
         tell("read", 0.0)
         data = steps_of(site, network, begin, until)
         if not data.sizes[TIME]:

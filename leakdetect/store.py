@@ -132,6 +132,11 @@ class Store:
         except sa.exc.DatabaseError as error:
             raise InputError(f"{self.path}: {_reason(error)}") from error
 
+    def claim(self) -> None:
+        """Raise InputError now if the file could not be written later: it is locked, or may not be written to."""
+        with self._work(write=True):
+            pass
+
     # -- events ------------------------------------------------------------------------------------------------
 
     def events(self) -> list[Event]:
@@ -232,7 +237,7 @@ class Store:
             begun, until = parse_time(row.begun), parse_time(row.until)
             state = decode(row.state)
         except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{self.path}: the detector's state is not whole: {error}: {_ANEW}") from error
+            raise InputError(f"{self.path}: the detector's state is not whole: {_ANEW}") from error
         if begun is None or until is None:
             raise InputError(f"{self.path}: progress without times: {_ANEW}")
         return Progress(row.model, begun, until, state)

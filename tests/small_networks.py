@@ -97,7 +97,7 @@ def text(device: str = "pipe", flow: str = "LPS", formula: str = "H-W", extra: M
     ):  # fmt: skip
         lines["JUNCTIONS"].append(f"{name} {u.length(elevation):.6f} {u.flow(demand):.6f}")
     lines["RESERVOIRS"].append(f"R {u.length(60):.6f}")
-    tank = (34 if device in {"PRV", "FCV"} else 48, 3, 0, 6, 12)  # bottom, level, lowest, highest, diameter
+    tank = (34 if device in {"PRV", "FCV"} else 48, 3, 0, 6, 30)  # bottom, level, lowest, highest, diameter
     lines["TANKS"].append("T " + " ".join(f"{u.length(x):.6f}" for x in tank) + " 0")
     for name, start, end, length, diameter, c, minor in (
         ("P1", "R", "J1", 800, 200, rough, 0), ("P2", "J1", "J2", 300, 150, rough, 3),

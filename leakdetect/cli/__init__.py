@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -61,6 +62,9 @@ def main() -> None:
     from leakdetect.errors import LeakdetectError
 
     debug = "--debug" in sys.argv[1:] or os.environ.get("LEAKDETECT_DEBUG", "0") not in {"", "0"}
+    if not debug:  # a library's warning says nothing to a user
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").addHandler(logging.NullHandler())
     try:
         app()
     except LeakdetectError as error:
@@ -70,6 +74,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a folder that may not be written to, a disk that is full
+        if debug:
+            traceback.print_exc()
+        _leave(f"{error.filename or 'a file'}: {error.strerror or error}: check the path, its permissions, the disk", 2)
     except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
         if debug:
             traceback.print_exc()

@@ -239,6 +239,9 @@ def _table(site: Site, found: Sequence[Event]) -> None:
     from leakdetect.cli.times import local
     from leakdetect.report.facts import current
 
+    if not found:
+        typer.echo("no events")
+        return
     rows = []
     for e in map(current, found):
         pipes = ", ".join(f"{c.link} {c.probability:.0%}" for c in e.candidates[:3])

@@ -130,7 +130,8 @@ def linearise(
         parts.append(tuple(np.array(c) for c in zip(*entries, strict=True)))  # type: ignore[arg-type]
     size = len(junctions) + len(holding)
     rows, columns, values = (np.concatenate([np.atleast_1d(p[k]) for p in parts]) for k in range(3))
-    # Parts cut off by closed links would make the matrix singular: they see no leak and no sensor sees theirs.
+    # Parts cut off by closed links, or fed by a held flow only, would make the matrix singular: they see no leak and no
+    # sensor sees theirs.
     isolated = ~_supplied(nodes, fixed, start, end, behaviour)[junctions]
     rows, columns = np.r_[rows, np.flatnonzero(isolated)], np.r_[columns, np.flatnonzero(isolated)]
     values = np.r_[values, np.full(int(isolated.sum()), 1.0)]
@@ -143,9 +144,12 @@ def linearise(
 
 
 def _supplied(nodes: int, fixed: NDArray[np.bool_], start: Ints, end: Ints, behaviour: Ints) -> NDArray[np.bool_]:
-    """Say which nodes a fixed head reaches through links that are not closed."""
-    use = behaviour != CLOSED
-    graph = sp.coo_array((np.ones(int(use.sum())), (start[use], end[use])), shape=(nodes, nodes))
+    """Say which nodes a given or held head reaches through free links."""
+    free = behaviour == FREE
+    known = fixed.copy()
+    known[end[behaviour == HOLDS_END]] = True
+    known[start[behaviour == HOLDS_START]] = True
+    graph = sp.coo_array((np.ones(int(free.sum())), (start[free], end[free])), shape=(nodes, nodes))
     labels = sp.csgraph.connected_components(graph, directed=False)[1]
-    supplied: NDArray[np.bool_] = np.isin(labels, np.unique(labels[fixed]))
+    supplied: NDArray[np.bool_] = np.isin(labels, np.unique(labels[known]))
     return supplied

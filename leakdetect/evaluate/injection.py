@@ -23,7 +23,7 @@ from leakdetect.units import M3H
 Floats = NDArray[np.float64]
 
 _DAY = np.timedelta64(1, "D")
-_EARLY = np.timedelta64(10, "D")  # an event that began longer before the leak is not the leak's
+_EARLY = np.timedelta64(10, "D")  # an event that began longer before, at the latest, is not the leak's
 _YEAR = 365.25
 
 
@@ -193,7 +193,7 @@ def _first(raised: Sequence[Event], data: xr.Dataset, district: str, leak: Leak)
     mine = [
         e
         for e in raised
-        if e.raised_at >= leak.start and e.start >= leak.start - _EARLY and any(v.sensor in sensors for v in e.evidence)
+        if e.raised_at >= leak.start and e.start_high >= leak.start - _EARLY and any(v.sensor in sensors for v in e.evidence)
     ]
     return min(mine, key=lambda e: e.raised_at, default=None)
 

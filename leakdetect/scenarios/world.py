@@ -200,7 +200,7 @@ class _Log:
         self.balance[row] = (supply, stored, demand, self.leak_flow[row].sum())
 
 
-def _run(  # noqa: PLR0917
+def _run(
     epanet: EpanetRun, log: _Log, truth: Truth, demands: Demands, scenario: Scenario, progress: Progress | None
 ) -> None:
     """Step EPANET through the world."""

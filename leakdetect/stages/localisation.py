@@ -56,20 +56,22 @@ def zone(chance: Floats, length: Floats, adjacent: sp.csr_array, wanted: float) 
     best = int(np.argmax(chance))
     queue = [(0.0, best)]
     reached = {best}
-    order: list[int] = []
     while queue and held < wanted:
         _, link = heapq.heappop(queue)
         inside.add(link)
-        order.append(link)
         held += float(chance[link])
         for other in adjacent.indices[adjacent.indptr[link] : adjacent.indptr[link + 1]].tolist():
             if other not in reached:
                 reached.add(other)
                 heapq.heappush(queue, (-chance[other] / max(length[other], 1.0), other))
-    for link in sorted(order[1:], key=lambda i: chance[i]):
-        if held - chance[link] >= wanted and _connected(inside - {link}, adjacent):
-            inside.remove(link)
-            held -= float(chance[link])
+    dropped = True
+    while dropped:  # what held two parts together may be needed no more once one of them is gone
+        dropped = False
+        for link in sorted(inside - {best}, key=lambda i: chance[i]):
+            if held - chance[link] >= wanted and _connected(inside - {link}, adjacent):
+                inside.remove(link)
+                held -= float(chance[link])
+                dropped = True
     return np.array(sorted(inside, key=lambda i: -chance[i]), dtype=np.int64)
 
 

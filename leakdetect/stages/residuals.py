@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 BANDS = 2
 """Night and day: blocks of low and of high load."""
 
+_UNKNOWN = 1e6  # [m2 or (m3/h)2] variance of a channel that was never heard
 _CLIP_BLOCK, _CLIP_WEEK = 4.0, 2.5  # robust deviations beyond which a difference is a leak or a fault, not noise
 
 
@@ -69,7 +70,11 @@ def fit_noise(residual: Floats, band: Ints, per_day: int, floor: Floats) -> Nois
     # The mean of a week of a random walk moves by (2/3) 7 days of Q to the next week's; white noise is far below.
     walk = _covariance(steps, _CLIP_WEEK, 0.3) / (7 * 2 / 3)
     floor2 = np.concatenate([floor, floor]) ** 2
-    return Noise(white, walk + np.diag(floor2 * 0.01))
+    walk = walk + np.diag(floor2 * 0.01)
+    # Nothing is known of a channel that was silent throughout: what it says later proves nothing.
+    silent = np.flatnonzero(~np.isfinite(residual).any(axis=0))
+    white[:, silent, silent] = _UNKNOWN
+    return Noise(white, walk)
 
 
 def _means(values: Floats, size: int) -> Floats:
@@ -81,8 +86,9 @@ def _means(values: Floats, size: int) -> Floats:
 
 def _covariance(rows: Floats, clip: float, shrink: float) -> Floats:
     """Return a covariance of differences, robust by clipping, shrunk to its diagonal; gaps count as no difference."""
-    scale = 1.4826 * np.nanmedian(np.abs(rows), axis=0) if len(rows) else np.zeros(rows.shape[1])
-    scale = np.nan_to_num(scale)
+    scale = np.zeros(rows.shape[1])
+    seen = np.isfinite(rows).any(axis=0)
+    scale[seen] = 1.4826 * np.nanmedian(np.abs(rows[:, seen]), axis=0)
     clipped = np.nan_to_num(np.clip(rows, -clip * scale, clip * scale))
     count = np.isfinite(rows).astype(float)
     pairs = count.T @ count

@@ -1,7 +1,8 @@
 """How readings drive the hydraulic model: zones whose water balance is closed, imposed flows, levels, meters.
 
-Removing the links whose flow is measured cuts the network into parts. A part without a reservoir, whose tanks have a
-level sensor, takes in a known volume: what its customers use, what is stored and what leaks.
+Removing the links whose flow is measured, and those drawn shut, cuts the network into parts. A part without a
+reservoir, whose tanks have a level sensor, takes in a known volume: what its customers use, what is stored and what
+leaks.
 """
 
 from __future__ import annotations
@@ -92,13 +93,14 @@ def find_boundary(network: Network, names: Sequence[str], quantity: Sequence[str
         If no sensor can be compared with the model.
     """
     found = _by_quantity(network, quantity, element)
-    flows, levels, meters = found[Quantity.FLOW], found[Quantity.LEVEL], found[Quantity.DEMAND]
+    flows, levels, meters = found[Quantity.FLOW], _once(found[Quantity.LEVEL]), found[Quantity.DEMAND]
     heads = found[Quantity.HEAD]
     pressures = np.concatenate([found[Quantity.PRESSURE], heads])
     if len(pressures) + len(flows) == 0:
         raise ReadingsError("no pressure, head or flow sensor sits on the network: map at least one in site.toml")
-    cut = np.array([pair for pair in flows.tolist() if _can_cut(network, pair[0])], dtype=np.int64).reshape(-1, 2)
-    zone, zone_names, inflow, storage = _zones(network, names, flows, levels, len(names))
+    once = _once(flows)
+    cut = np.array([pair for pair in once.tolist() if _can_cut(network, pair[0])], dtype=np.int64).reshape(-1, 2)
+    zone, zone_names, inflow, storage = _zones(network, names, once, levels, len(names))
     observed = flows[~np.isin(flows[:, 0], cut[:, 0])]
     is_head = np.r_[np.zeros(len(pressures) - len(heads), bool), np.ones(len(heads), bool)]
     metered = np.zeros(len(zone), dtype=bool)
@@ -121,15 +123,26 @@ def _can_cut(network: Network, link: int) -> bool:
     """Say whether a metered pump can be replaced by its flow: both of its sides must keep a source."""
     if network.link_kind[link] != Link.PUMP:
         return False
-    part = network.components(without=np.array([link]))
+    part = network.components(without=np.append(_shut(network), link))
     sourced = set(part[network.is_fixed].tolist())
     return int(part[network.start[link]]) in sourced and int(part[network.end[link]]) in sourced
+
+
+def _shut(network: Network) -> Ints:
+    """Return the pipes and valves that the drawing has shut: districts end at them. Pumps come and go."""
+    shut: Ints = np.flatnonzero(~network.open & (network.link_kind != Link.PUMP))
+    return shut
+
+
+def _once(pairs: Ints) -> Ints:
+    """Return the first sensor of each element: a second one on the same pipe or tank closes no balance."""
+    return pairs[np.sort(np.unique(pairs[:, 0], return_index=True)[1])]
 
 
 def _zones(
     network: Network, names: Sequence[str], flows: Ints, levels: Ints, sensors: int
 ) -> tuple[Ints, tuple[str, ...], Floats, Floats]:
-    part = network.components(without=flows[:, 0])
+    part = network.components(without=np.r_[_shut(network), flows[:, 0]])
     zone = np.full(len(network.node_names), -1, dtype=np.int64)
     labels: list[str] = []
     inflow: list[Floats] = []

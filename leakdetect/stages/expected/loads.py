@@ -17,6 +17,7 @@ from leakdetect.units import M3H
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_VALVE_STEP = 0.1  # [m]
 _SAMPLE = 40  # steps averaged for one load state
 
 
@@ -209,20 +210,19 @@ def _pad(effect: Floats, balances: Floats) -> Floats:
 
 def _valve_effects(model: HydraulicModel, state: State, valves: Ints, k: int, loads: Loads) -> Floats:
     """Return channels by valves, by a small change in EPANET itself."""
-    before = model.observe()
-    out = np.zeros((len(before), len(valves)))
+    out = np.zeros((len(model.observe()), len(valves)))
     behaviour = model.behaviour(state)
-    step = 0.1
     for column, valve in enumerate(valves.tolist()):
         if behaviour[valve] not in (HOLDS_END, HOLDS_START):
             continue
-        drawn = model.physics
-        setting = drawn.setting.copy()
-        setting[valve] += step
-        model.set_settings(setting)
-        model.solve(loads.demand[k], loads.level[k], loads.imposed[k])
-        out[:, column] = (model.observe() - before) / step
-        model.set_settings(drawn.setting)
+        present = model.physics.setting
+        for step in (_VALVE_STEP, -_VALVE_STEP):
+            setting = present.copy()
+            setting[valve] += step
+            model.set_settings(setting)
+            model.solve(loads.demand[k], loads.level[k], loads.imposed[k])
+            out[:, column] += model.observe() / (2 * step)
+        model.set_settings(present)
     return out
 
 
@@ -257,6 +257,8 @@ def _rough_effects(model: HydraulicModel, state: State, rows: Floats, group: Int
     head, slope = model.slopes(state)
     turned = head / slope * 3600.0
     shifted = (rows[:, network.end] - rows[:, network.start]) * turned
+    observed = model.boundary.flows[:, 0]
+    shifted[len(rows) - len(observed) + np.arange(len(observed)), observed] -= turned[observed]  # in the pipe itself
     out = np.zeros((len(rows), int(group.max()) + 1))
     for g in range(out.shape[1]):
         out[:, g] = shifted[:, group == g].sum(axis=1)

@@ -196,6 +196,7 @@ class HydraulicModel:
     def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
         """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed."""
         leaks = leaks or Leaks()
+        self._epanet.forget()  # what was run before leaves no trace: a resumed run gives what one run over all gives
         out = np.full((len(given.valid), len(self.boundary.pressures) + len(self.boundary.flows)), np.nan)
         for row in np.flatnonzero(given.valid):
             try:
@@ -209,7 +210,8 @@ class HydraulicModel:
         return out
 
     def state(self, demand: Floats, level: Floats, imposed: Floats) -> State:
-        """Return the whole steady state; parameters and errors as `solve`."""
+        """Return the whole steady state, from scratch; parameters and errors as `solve`."""
+        self._epanet.forget()
         self.solve(demand, level, imposed)
         nodes, links = np.arange(len(self.network.node_names)), np.arange(len(self.network.link_names))
         pumps = np.flatnonzero(self.network.link_kind == Link.PUMP)

@@ -1,7 +1,8 @@
 """The look at every step for a burst that cannot wait for the night.
 
-What counts is the residual that all but 30 % of the last six, or twelve, hours exceed: a pool filled, a hydrant test or
-a fire flow of an hour or two does not move it.
+What counts is what all but 30 % of the last six, or twelve, hours exceed: a pool filled, a hydrant test or a fire flow
+of an hour or two does not move it. It is told from two things, the residual in its standard deviations and the residual
+as a share of what is expected, both against the higher of the day's own pattern and Sunday's, for it may be a holiday.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from leakdetect.stages.inflow.calendar import Floats
 
 WINDOWS = (6, 12)
 """Hours looked back."""
+MEMORY = 36
+"""Hours remembered, to place the onset."""
 LOW = 0.3
 """Quantile of the window that must be high."""
+SHARE = 0.3
+"""Of the expected inflow that a burst must exceed: by day people may well use so much more, and the night tells."""
 
 
 def memory(step: int) -> int:
     """Return how many steps must be remembered."""
-    return WINDOWS[-1] * 3600 // step
+    return MEMORY * 3600 // step
 
 
 def scores(standard: Floats, step: int, hours: int) -> Floats:

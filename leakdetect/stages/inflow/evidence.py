@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from leakdetect.core import robust
 from leakdetect.core.sequential import Change
+from leakdetect.events import Kind
 from leakdetect.stages.inflow.calendar import NIGHT, Floats
 from leakdetect.stages.inflow.noise import RAMPS, STEPS
 
@@ -69,6 +70,12 @@ def near_plain_rise(beyond: Floats, days: Days, onset: float, flow: float) -> fl
         return flow
     low, high = sorted((0.7 * rise, 1.2 * rise))
     return float(np.clip(flow, low, high))
+
+
+def kind(change: Change, trust: float) -> Kind:
+    """Return how a rise began: what steps and ramps, on the average of each, are worth."""
+    weight = change.weights(+1, trust)
+    return Kind.ABRUPT if weight[: len(STEPS)].mean() >= weight[len(STEPS) :].mean() else Kind.INCIPIENT
 
 
 def onset_days(change: Change, best: int, day: int, trust: float) -> tuple[float, float, float]:

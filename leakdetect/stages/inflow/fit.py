@@ -8,7 +8,7 @@ import xarray as xr
 from leakdetect.core import robust
 from leakdetect.site import Detection
 from leakdetect.stages.inflow.burst import WINDOWS, scores
-from leakdetect.stages.inflow.calendar import Calendar, Floats, Ints, mean_step, weekday
+from leakdetect.stages.inflow.calendar import SUNDAY, Calendar, Floats, Ints, mean_step, weekday
 from leakdetect.stages.inflow.demand import fit_demand, net_inflow
 from leakdetect.stages.inflow.noise import (
     WINDOW,
@@ -82,8 +82,9 @@ def _fit_one(
     rest = table - reference[:, None] - demand.pattern[weekday(days)]
     slot_sd = _slot_sd(rest, calendar.step)
     slot_sd = np.maximum(slot_sd, 1e-3 * max(float(robust.location(np.abs(table))), 1e-9))
+    above = table - reference[:, None] - np.maximum(demand.pattern[weekday(days)], demand.pattern[SUNDAY])
     peaks = [
-        scores((rest / slot_sd).ravel(), calendar.step, hours).reshape(rest.shape).max(axis=1) for hours in WINDOWS
+        scores((above / slot_sd).ravel(), calendar.step, hours).reshape(rest.shape).max(axis=1) for hours in WINDOWS
     ]
     per_year = settings.false_alarms_per_year * BURST_SHARE / len(WINDOWS)
     burst = np.array([tail_threshold(p[np.isfinite(p)], per_year) for p in peaks])

@@ -13,6 +13,9 @@ import numpy as np
 
 from leakdetect.stages.inflow.calendar import Floats, Ints
 
+_RETURN = 30  # days in which a rise to the old level undoes a shift
+_SLACK = 1.6  # a return may overshoot by so much
+
 
 class Entry(TypedDict):
     """A known change of the level."""
@@ -83,6 +86,15 @@ def fitting(entries: list[Entry], drop: float, before: float) -> str | None:
     flow = flows([e for e in running(entries) if e["onset"] < before])
     able = [event for event, q in flow.items() if 0.5 * q <= drop]
     return min(able, key=lambda event: abs(np.log(drop / max(flow[event], 1e-12)))) if able else None
+
+
+def dip(entries: list[Entry], rise: float, onset: float) -> Entry | None:
+    """Return the recent shift downwards of which a rise is no more than the end: a meter or a valve, or None."""
+    for change in entries:
+        recent = change["end"] is None and onset - change["onset"] <= _RETURN
+        if not change["event"] and recent and 0 < rise <= -_SLACK * change["flow"]:
+            return change
+    return None
 
 
 def settled(entries: list[Entry], oldest: int) -> list[Entry]:

@@ -42,7 +42,6 @@ _CALMEST = 0.5
 _JUMP = 2.5  # standard deviations
 _CUT = 4.0  # standard deviations at which an innovation of the fit window counts as a leak's, and is cut
 _TRUST = 0.4  # of the walk, in the test
-_MARGIN = 1.25  # a year does not show all that the seasons can do
 IDEAL = 13.0
 """Threshold that two false alarms a year would need if the noise were all that the test takes it for."""
 _YEARS = 150
@@ -158,7 +157,7 @@ def daily_threshold(white: Floats, noise: Noise, false_alarms: float, *, seed: i
     top = np.empty((_YEARS, _DAYS))
     for t in range(_DAYS):
         top[:, t] = (series[:, t + 1 : t + 1 + WINDOW] @ filters).max(axis=1)
-    return _MARGIN * threshold_for(np.maximum(top, 0.0) ** 2, false_alarms * _YEARS, REST)
+    return threshold_for(np.maximum(top, 0.0) ** 2, false_alarms * _YEARS, REST)
 
 
 def tail_threshold(peaks: Floats, per_year: float) -> float:
