@@ -34,7 +34,7 @@ _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a 
 _STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
-_DRY = 0.5  # [m3/h] a leak that stays below has ended
+_DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
 _ENDED = 0.5  # share of its flow that a leak must lose to have ended
 _ROUNDS = 4  # explanations accepted in one block
 _START_LEVEL = 0.05
@@ -144,7 +144,7 @@ class Tracker:
             del leak.flow[block - leak.since :]
             leak.flow.append(float(mean[levels + k]))
             dry = leak.flow[-picture.per_day :]
-            if block == history.last and len(leak.flow) > 2 * picture.per_day and max(dry) < _DRY:
+            if block == history.last and len(leak.flow) > 2 * picture.per_day and max(dry) < -_DRY:
                 leak.until = block + 1
 
     # -- one block ---------------------------------------------------------------------------------------------

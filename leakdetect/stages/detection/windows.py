@@ -14,6 +14,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+_SIGNATURE_ERROR = 0.2  # share of a leak's effect by which the model is off
+
+
 @dataclass
 class Picture:
     """What the tracker knows of the network; C channels, N candidate links, X rival causes.
@@ -116,6 +119,7 @@ def deviation(
         if square == 0:
             noise[part, part] = np.eye(channels)
             continue
+        noise[part, part] = picture.white[b] / square
         course = shape[here]
         rest = observed[here] - snapshot.mean[part]
         for k, leak in enumerate(leaks):
@@ -125,6 +129,10 @@ def deviation(
             rest = rest - effect * (now * running - leak.held(blocks[here]))[:, None]
             effect = effect * running[:, None]
             basis[part, 2 * channels + k] = course @ effect / square
+            if np.isnan(frozen[k]) and leak.flow:
+                # What the model shows of a leak is off by a share of its effect; a level takes it in only with time.
+                error = _SIGNATURE_ERROR * leak.flow[-1] * basis[part, 2 * channels + k] * picture.uncertain
+                noise[part, part] += np.diag(error**2)
         good = np.isfinite(rest)
         weight = np.where(good, course[:, None], 0.0)
         total = (weight**2).sum(axis=0)
@@ -132,7 +140,6 @@ def deviation(
         enough = (total > square / 2) & ~moved
         value[part] = np.where(enough, mean / np.maximum(total, 1e-12), np.nan)
         load[b] = course**2 @ weights[here] / square
-        noise[part, part] = picture.white[b] / square
         basis[part, part] = np.eye(channels) * course.sum() / square
     if not np.isfinite(value).any():
         return None

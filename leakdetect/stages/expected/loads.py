@@ -157,6 +157,7 @@ def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow
     boundary, network = model.boundary, model.network
     count = len(boundary.pressures) + len(boundary.flows)
     out = np.zeros((len(states), boundary.channels, len(links)))
+    model.forget()
     for row, k in enumerate(states.tolist()):
         before = shown_at(model, loads, k, leaks)
         for column, link in enumerate(links.tolist()):
@@ -171,6 +172,7 @@ def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow
 def leaky_signatures(model: HydraulicModel, loads: Loads, leaks: Leaks) -> Floats:
     """Return the signatures at every load state with known leaks running, shape (K, Ch, L); one row of `leaks`."""
     out = []
+    model.forget()
     for k in range(len(loads.centre)):
         demand = model.make_room(loads.demand[k], leaks)
         state = model.state(demand, loads.level[k], loads.imposed[k])

@@ -171,6 +171,10 @@ class HydraulicModel:
             self._epanet.set_level(tank, metres)
         self._epanet.solve()
 
+    def forget(self) -> None:
+        """Let what was run before leave no trace: a resumed run gives what one run over all gives."""
+        self._epanet.forget()
+
     def make_room(self, demand: Floats, leaks: Leaks, row: int = 0) -> Floats:
         """Return demand with leaks added, unmetered customers of balanced zones giving way, shape (N,).
 
@@ -196,7 +200,7 @@ class HydraulicModel:
     def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
         """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed."""
         leaks = leaks or Leaks()
-        self._epanet.forget()  # what was run before leaves no trace: a resumed run gives what one run over all gives
+        self.forget()
         out = np.full((len(given.valid), len(self.boundary.pressures) + len(self.boundary.flows)), np.nan)
         for row in np.flatnonzero(given.valid):
             try:
