@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move before its signature is taken anew
-_SECANT_STATES = 4  # load states at which whole effects are computed; those between are interpolated
+_SECANT_STATES = 3  # load states at which whole effects are computed; those between are interpolated
 
 
 def week_row(week: Floats) -> Ints:
