@@ -150,7 +150,7 @@ def test_a_leak_in_the_window_is_kept_out_once_it_is_known(world: tuple[Network,
 def test_too_short_a_window(world: tuple[Network, Boundary, Drive]) -> None:
     network, boundary, given = world
     steps = readings(world, perturbed(network), np.zeros(5))[:200]
-    with pytest.raises(ReadingsError, match="a fit needs 14 days of readings, there are 8.3"):
+    with pytest.raises(ReadingsError, match="a fit needs 14 days of readings, there are 8"):
         Fit(network, boundary, steps, given[:200])
 
 
