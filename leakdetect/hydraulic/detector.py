@@ -273,6 +273,9 @@ class _Run:
             self.raiser.look(self.history, block, self.steps.ready[row + per_block - 1])
             block += 1
             progress((block - began) / total)
+        row = self._row(block)
+        if 0 <= row < len(self.steps):  # a block under way: what its steps show is known, what it means is not yet
+            self._keep(residual, self._residual(given, block, block + 1), row - start)
         self._trim()
         return shown, observed, residual
 
@@ -294,7 +297,7 @@ class _Run:
         for k, leak in enumerate(running):
             for block in range(max(start, leak.since), stop if leak.until < 0 else min(stop, leak.until)):
                 flow[block - start, k] = leak.flow[min(block - leak.since, len(leak.flow) - 1)] if leak.flow else 0.0
-        steps = np.repeat(flow, self.engine.per_block, axis=0)
+        steps = np.repeat(flow, self.engine.per_block, axis=0)[: len(self.steps) - rows.start]
         return self.engine.residual(self.steps.reading[rows], given[rows], running, steps)
 
     def _relinearise(self, history: History, block: int) -> None:
