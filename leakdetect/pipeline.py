@@ -46,7 +46,7 @@ class _Share:
         self._done, self._all = done, every
 
     def __call__(self, what: str, share: float) -> None:
-        self._tell(what, (self._done + share) / self._all)
+        self._tell(what, (self._done + min(share, 1.0)) / self._all)
 
 
 # -- what a site holds -------------------------------------------------------------------------------------------
@@ -118,14 +118,14 @@ def detector_of(site: Site, network: Network | None, tell: Tell = _quiet, said: 
         if not any(r.link == repair.link and abs(r.time - repair.time) <= _SAME_REPAIR for r in listed):
             repairs.append(repair)
     return build(
-        name, network=network, timezone=site.timezone, settings=site.detection, repairs=repairs, zones=_zones(network),
-        progress=tell,
+        name, network=network, timezone=site.timezone, settings=site.detection, repairs=repairs,
+        zones=_zones(site, network), progress=tell,
     )  # fmt: skip
 
 
-def _zones(network: Network | None) -> dict[str, Zone]:
-    """Return the zone of a site that is one district: all its pipes."""
-    if network is None:
+def _zones(site: Site, network: Network | None) -> dict[str, Zone]:
+    """Return the zone of a site that is one district: all its pipes. Nothing says which pipes named districts have."""
+    if network is None or any(block.dma or block.dmas for block in site.readings):
         return {}
     pipes = np.flatnonzero(network.is_pipe)
     return {"": Zone(tuple(network.link_names[i] for i in pipes), float(network.length[pipes].sum()), 1.0)}

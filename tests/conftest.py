@@ -41,6 +41,17 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def fitted_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the demo's site, fitted; copy it before writing to it."""
+    from leakdetect import demo, pipeline
+
+    folder = tmp_path_factory.mktemp("fitted") / "demo"
+    demo.make_site(folder)
+    pipeline.fit(folder, None, demo.fit_until())
+    return folder
+
+
+@pytest.fixture(scope="session")
 def ltown(shared: Path) -> Network:
     """Return the nominal L-Town network."""
     from leakdetect.epanet import load_network

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,41 +16,44 @@ import xarray as xr
 from leakdetect import schema
 from leakdetect.detector import Detector, State
 from leakdetect.detectors import DETECTORS, build, detector_class
+from leakdetect.epanet import load_network
 from leakdetect.errors import InputError
 from leakdetect.events import Event
-from leakdetect.network import Link, Network, Node
+from leakdetect.network import Network
 from leakdetect.site import Detection
 
 DAYS, FIT, LEAK = 150, 60, 100
 HOUR = np.timedelta64(1, "h")
 
 
+TOWN = """[JUNCTIONS]
+a 0 1
+b 0 1
+c 0 1
+d 0 1
+[RESERVOIRS]
+R 60
+[PIPES]
+p1 R a 500 100 0.006 0 Open
+p2 a b 500 100 0.006 0 Open
+p3 b c 500 100 0.006 0 Open
+p4 c d 500 100 0.006 0 Open
+[OPTIONS]
+Units LPS
+Headloss C-M
+[END]
+"""
+
+
+_FOLDER = TemporaryDirectory()
+
+
+@cache
 def town() -> Network:
-    """Return R -p1- a -p2- b -p3- c -p4- d."""
-    n = 4
-    return Network(
-        name="town",
-        node_names=("R", "a", "b", "c", "d"),
-        node_kind=np.array([Node.RESERVOIR, *[Node.JUNCTION] * n], dtype=np.int64),
-        elevation=np.zeros(n + 1),
-        xy=np.c_[np.arange(n + 1.0), np.zeros(n + 1)],
-        base_demand=np.ones((n + 1, 1)) * 1e-3,
-        categories=("",),
-        patterns=np.ones((1, 1)),
-        pattern_step=3600.0,
-        link_names=("p1", "p2", "p3", "p4"),
-        link_kind=np.full(n, Link.PIPE, dtype=np.int64),
-        start=np.arange(n),
-        end=np.arange(1, n + 1),
-        length=np.full(n, 500.0),
-        diameter=np.full(n, 0.1),
-        roughness=np.full(n, 130.0),
-        minor_loss=np.zeros(n),
-        open=np.ones(n, dtype=bool),
-        check_valve=np.zeros(n, dtype=bool),
-        setting=np.full(n, np.nan),
-        tank_area=np.full(n + 1, np.nan),
-    )
+    """Return R -p1- a -p2- b -p3- c -p4- d; its pipes lose 4e4 q^2 of head."""
+    path = Path(_FOLDER.name) / "town.inp"
+    path.write_text(TOWN)
+    return load_network(path)
 
 
 def readings(leak_m3h: float = 14.0, seed: int = 1) -> xr.Dataset:
@@ -85,7 +91,8 @@ def with_flags(data: xr.Dataset) -> xr.Dataset:
     flag = np.where(usable, 0, int(schema.Flag.MISSING)).astype("uint8")
     # As `quality.to_steps` leaves it: an hour's last reading comes after its label, and there is none in silence.
     last = np.where(usable.any(axis=1), data["time"].values + np.timedelta64(55, "m"), np.datetime64("NaT"))
-    return data.assign(flag=(("time", "sensor"), flag), usable=(("time", "sensor"), usable)).assign_coords(
+    layers = {"flag": flag, "usable": usable, "last": data["reading"].values.copy()}
+    return data.assign({name: (("time", "sensor"), layer) for name, layer in layers.items()}).assign_coords(
         last_reading=("time", last.astype("datetime64[ns]"))
     )
 
@@ -131,14 +138,16 @@ def test_it_finds_the_leak_and_grows_the_dataset(fitted: Fitted, data: xr.Datase
     assert true
     assert true[0].raised_at < begun + 4 * 24 * HOUR
     assert len(events) - len(true) <= 1
-    assert 10 < true[0].flow_m3h < 18
+    # At the moment of raising, the leak may have run through a part of a block only.
+    assert 5 < true[0].flow_m3h < 18
+    assert 10 < true[0].latest.get("flow_m3h", true[0].flow_m3h) < 18
     assert true[0].start_low <= begun <= true[0].start_high
     # A detector that sees districts only names a zone and no pipe.
     assert not true[0].candidates or sum(c.probability for c in true[0].candidates) == pytest.approx(1)
     assert len({e.id for e in events}) == len(events)
     schema.check(out)
     assert {"expected", "expected_sd", "residual", "score"} <= set(out.data_vars)
-    xr.testing.assert_identical(out[["reading", "flag", "usable"]], later)
+    xr.testing.assert_identical(out[["reading", "flag", "usable", "last"]], later)
 
 
 @pytest.mark.parametrize("size", [1, 7, 24, 501])
@@ -152,7 +161,8 @@ def test_chunks_say_what_the_whole_says(fitted: Fitted, data: xr.Dataset, size: 
         now, chunked, grown = detector.update(model, now, part(later, first, first + size))
         parts.append(grown)
     assert plain(chunked) == plain(events)
-    xr.testing.assert_identical(xr.concat(parts, "time", data_vars="minimal"), out)
+    # Sums over more rows at once may differ in the last digit of what is drawn, never in what is said or remembered.
+    xr.testing.assert_allclose(xr.concat(parts, "time", data_vars="minimal"), out, rtol=1e-12, atol=1e-12)
     assert kept(now) == kept(state)
 
 
@@ -192,18 +202,40 @@ def test_the_model_survives_netcdf_and_the_state_being_kept(fitted: Fitted, data
     _, events, _ = detector.update(model, state, rest)
     again = make(detector.name)
     state, _, _ = again.update(loaded, again.begin(loaded), first)
-    arrays: dict[str, Any] = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+    arrays = {key: value for key, value in flat(state).items() if isinstance(value, np.ndarray)}
     np.savez(tmp_path / "state.npz", **arrays)
     with np.load(tmp_path / "state.npz", allow_pickle=False) as file:
-        state = {**json.loads(kept(state)[0]), **file}
+        state = deep({**json.loads(kept(state)[0]), **file})
     _, loaded_events, _ = again.update(loaded, state, rest)
     assert plain(loaded_events) == plain(events)
 
 
+def flat(state: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return a state's arrays and values by their path."""
+    out = {}
+    for key, value in state.items():
+        inner = isinstance(value, Mapping) and value
+        out.update(flat(value, f"{above}{key}|") if inner else {f"{above}{key}": value})
+    return out
+
+
+def deep(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `flat`."""
+    out: dict[str, Any] = {}
+    for path, value in values.items():
+        *folders, name = path.split("|")
+        place = out
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = value
+    return out
+
+
 def kept(state: State) -> tuple[str, dict[str, bytes]]:
     """Return a state as JSON and arrays, which is all that it may hold."""
-    arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
-    text = json.dumps({key: value for key, value in state.items() if key not in arrays})
+    every = flat(state)
+    arrays = {key: value for key, value in every.items() if isinstance(value, np.ndarray)}
+    text = json.dumps({key: value for key, value in every.items() if key not in arrays})
     return text, {key: value.tobytes() for key, value in arrays.items()}
 
 
@@ -224,5 +256,5 @@ def test_silence_raises_nothing(fitted: Fitted, data: xr.Dataset) -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(InputError, match="no detector 'oracle': use one of night"):
+    with pytest.raises(InputError, match="no detector 'oracle': use one of hydraulic"):
         detector_class("oracle")

@@ -190,7 +190,7 @@ def repair(
 def _say(
     context: typer.Context, event_id: str, status: str, why: str, by: str, *, pipe: str = "", time: str | None = None
 ) -> None:
-    import getpass
+    import os
     from datetime import UTC, datetime
 
     import numpy as np
@@ -203,9 +203,8 @@ def _say(
     folder: Path = context.obj
     now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s").astype("datetime64[ns]")
     repaired = moment(time, load_site(folder).timezone, end=True) if time else None
-    event = pipeline.say(
-        folder, event_id, Status(status), by=by or getpass.getuser(), at=now, why=why, link=pipe, repaired=repaired
-    )
+    who = by or os.environ.get("USER") or os.environ.get("USERNAME") or "someone"
+    event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, repaired=repaired)
     typer.echo(f"{event.id}: {event.status}")
 
 
@@ -244,11 +243,12 @@ def _table(site: Site, found: Sequence[Event]) -> None:
         return
     rows = []
     for e in map(current, found):
-        pipes = ", ".join(f"{c.link} {c.probability:.0%}" for c in e.candidates[:3])
+        places = [f"{c.link} {c.probability:.0%}" for c in e.candidates[:3]]
+        district = "district of " + ", ".join(v.sensor for v in e.evidence)
         rows.append(
             [
                 e.id, str(e.status), str(e.kind), local(e.start, site.timezone), local(e.end, site.timezone),
-                f"{e.flow_m3h:.1f} ({e.flow_low:.1f}-{e.flow_high:.1f})", pipes or "district",
+                f"{e.flow_m3h:.1f} ({e.flow_low:.1f}-{e.flow_high:.1f})", ", ".join(places) or district,
                 f"{len(e.zone.links)}", f"{e.zone.length_m:.0f}",
             ]
         )  # fmt: skip

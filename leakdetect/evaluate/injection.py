@@ -193,7 +193,9 @@ def _first(raised: Sequence[Event], data: xr.Dataset, district: str, leak: Leak)
     mine = [
         e
         for e in raised
-        if e.raised_at >= leak.start and e.start_high >= leak.start - _EARLY and any(v.sensor in sensors for v in e.evidence)
+        if e.raised_at >= leak.start
+        and e.start_high >= leak.start - _EARLY
+        and any(v.sensor in sensors for v in e.evidence)
     ]
     return min(mine, key=lambda e: e.raised_at, default=None)
 

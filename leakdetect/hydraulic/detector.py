@@ -283,6 +283,10 @@ class _Run:
             self.raiser.look(self.history, block, self.steps.ready[row + per_block - 1])
             block += 1
             progress((block - began) / total)
+        row = self._row(block)
+        if 0 <= row < len(self.steps):  # a block under way: what its steps show is known, what it means is not yet
+            values = self._residual(given, block, block + 1, complete=False)
+            self._keep(residual, values + self._explained, row - start)
         self._trim()
         return shown, observed, residual
 
@@ -294,7 +298,7 @@ class _Run:
         if row + len(values) > 0:
             residual[begin_row : row + len(values)] = values[begin_row - row :]
 
-    def _residual(self, given: Drive, start: int, stop: int) -> Floats:
+    def _residual(self, given: Drive, start: int, stop: int, *, complete: bool = True) -> Floats:
         """Return the steps' residual over blocks start..stop-1, with the leaks believed in them."""
         rows = slice(self._row(start), self._row(stop))
         running = []
@@ -306,12 +310,12 @@ class _Run:
         for k, leak in enumerate(running):
             for block in range(max(start, leak.since), stop if leak.until < 0 else min(stop, leak.until)):
                 flow[block - start, k] = leak.flow[min(block - leak.since, len(leak.flow) - 1)] if leak.flow else 0.0
-        for k, leak in enumerate(running):
-            blocks = np.arange(start, stop)
-            inside = blocks >= leak.since
-            del leak.assumed[max(start - leak.since, 0) :]
-            leak.assumed.extend(np.clip(flow[inside, k], 0.0, self.engine.largest).tolist())
-        steps = np.repeat(flow, self.engine.per_block, axis=0)
+        if complete:
+            for k, leak in enumerate(running):
+                inside = np.arange(start, stop) >= leak.since
+                del leak.assumed[max(start - leak.since, 0) :]
+                leak.assumed.extend(np.clip(flow[inside, k], 0.0, self.engine.largest).tolist())
+        steps = np.repeat(flow, self.engine.per_block, axis=0)[: len(self.steps) - rows.start]
         residual = self.engine.residual(self.steps.reading[rows], given[rows], running, steps)
         self._explained = self.engine.explained(given[rows], running, steps)
         return residual

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from leakdetect.hydraulic.fitted import Fitted
 from leakdetect.network import Network
+from leakdetect.stages.calibration import hour_row
 from leakdetect.stages.detection.history import Leak
 from leakdetect.stages.detection.windows import Picture
 from leakdetect.stages.expected.boundary import Boundary, Drive
@@ -23,12 +24,6 @@ _MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move
 _SECANT_STATES = 3  # load states at which whole effects are computed; those between are interpolated
 
 
-def week_row(week: Floats) -> Ints:
-    """Return the hour of the week, 0..167."""
-    rows: Ints = (week // 3600).astype(np.int64) % 168
-    return rows
-
-
 def observe(boundary: Boundary, reading: Floats, given: Drive, balance: Floats) -> Floats:
     """Return what the channels read [m, m3/h], shape (T, C): pressures, flows, then what each zone's balance leaves."""
     sensors = boundary.sensors()
@@ -39,7 +34,7 @@ def observe(boundary: Boundary, reading: Floats, given: Drive, balance: Floats) 
         zone = boundary.zone[node]
         if zone >= 0:
             use[:, zone] -= metered[:, column]
-    left = np.where(given.valid[:, None], use * M3H - balance[week_row(given.week)], np.nan)
+    left = np.where(given.valid[:, None], use * M3H - balance[hour_row(given.week)], np.nan)
     return np.hstack([reading[:, sensors] * scale, left])
 
 

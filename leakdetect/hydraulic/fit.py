@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakdetect.errors import ReadingsError
-from leakdetect.hydraulic.engine import band_of, week_row
+from leakdetect.hydraulic.engine import band_of
 from leakdetect.hydraulic.fitted import Fitted
 from leakdetect.hydraulic.steps import BLOCK_HOURS, Steps
 from leakdetect.network import Network
-from leakdetect.stages.calibration import fit_correction, physics_step
+from leakdetect.stages.calibration import HOURS, fit_correction, hour_row, physics_step
 from leakdetect.stages.expected.boundary import Boundary, Drive
 from leakdetect.stages.expected.loads import Tables, find_loads, find_tables, total_load
 from leakdetect.stages.expected.model import HydraulicModel, Leaks, Physics
@@ -116,8 +116,8 @@ class Fit:
         correction = fit_correction(residual, raw, given.week, self.noise)
         residual = residual - correction.of(raw, given.week)
         left = self._left(leaks)
-        balance = _by_week_hour(left, given)
-        residual = np.hstack([residual, left - balance[week_row(given.week)]])
+        balance = _by_hour(left, given)
+        residual = np.hstack([residual, left - balance[hour_row(given.week)]])
         step = self.steps.time[1] - self.steps.time[0]
         per_block = int(np.timedelta64(BLOCK_HOURS, "h") / step)
         whole = len(residual) // per_block * per_block
@@ -142,13 +142,13 @@ class Fit:
         return left
 
 
-def _by_week_hour(left: Floats, given: Drive) -> Floats:
-    """Return the median by the hour of the week, shape (168, Z); hours never seen take the median of all."""
-    rows = week_row(given.week)
-    out = np.zeros((168, left.shape[1]))
+def _by_hour(left: Floats, given: Drive) -> Floats:
+    """Return the median by the hour of the day, shape (24, Z); hours never seen take the median of all."""
+    rows = hour_row(given.week)
+    out = np.zeros((HOURS, left.shape[1]))
     for zone in range(left.shape[1]):
         middle = np.nanmedian(left[:, zone]) if np.isfinite(left[:, zone]).any() else 0.0
-        for hour in range(168):
+        for hour in range(HOURS):
             here = left[(rows == hour), zone]
             here = here[np.isfinite(here)]
             out[hour, zone] = np.median(here) if len(here) else middle

@@ -43,8 +43,8 @@ class Fitted:
     Attributes
     ----------
     physics, correction, loads, noise : see their classes
-    balance : ndarray, shape (168, Z)
-        What unmetered customers of each zone use by the hour of the week [m3/h].
+    balance : ndarray, shape (24, Z)
+        What unmetered customers of each zone use by the hour of the day [m3/h].
     threshold : float
         Of the tracker.
     window : (str, str)
@@ -65,7 +65,7 @@ class Fitted:
         for name, (part, dims) in _FIELDS.items():
             value = getattr(getattr(self, part), name.removeprefix("load_"))
             variables[name] = (dims, value)
-        variables["balance"] = (("week_hour", "zone"), self.balance)
+        variables["balance"] = (("hour", "zone"), self.balance)
         return xr.Dataset(
             variables,
             coords={

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-HOURS = 48
-"""Shapes of a working day and of a weekend day, by the hour."""
+HOURS = 24
+"""A shape has a value for each hour of the day. Not of the week: which days are quiet shifts (holidays, calendars)."""
 
 _CORRELATED = 24.0  # hourly residuals repeat from day to day: so many count as one
 _OFFSET_SD, _SHARE_SD = 10.0, 0.1  # [m or m3/h], [-]
@@ -82,8 +82,8 @@ class Correction:
     share : ndarray, shape (C,)
         Of the model's own swing about `centre`.
     centre : ndarray, shape (C,)
-    shape : ndarray, shape (48, C)
-        By the hour of a working day, then of a weekend day.
+    shape : ndarray, shape (24, C)
+        By the hour of the day.
     """
 
     offset: Floats
@@ -99,7 +99,7 @@ class Correction:
 def hour_row(week: Floats) -> NDArray[np.int64]:
     """Return the row of `Correction.shape` for seconds since Monday 00:00 local time."""
     hour = (week // 3600).astype(np.int64)
-    rows: NDArray[np.int64] = hour % 24 + np.where(hour // 24 >= 5, 24, 0)
+    rows: NDArray[np.int64] = hour % HOURS
     return rows
 
 
