@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 _BLOCK = np.timedelta64(BLOCK_HOURS, "h")
 _PER_DAY = 24 // BLOCK_HOURS
-_START_THRESHOLD = 45.0
+_START_THRESHOLD = 35.0
 _RELEARN = 5.0  # [m3/h] by which the leaks' sum must move before the network is linearised anew
 _SCAN_SPACING = 120.0  # [m] between the links looked at first
 _START_LEVELS = (0.05, 1.0, 3.0)  # [m], [m3/h]: first uncertainty of pressures, flows, balances after a fit

@@ -26,7 +26,7 @@ _STEPS = 2  # Gauss-Newton steps
 _SAMPLE = 2500  # steps that they look at
 _ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.1, 0.15  # prior about the drawing: factor of head loss, [m], factor of use
 _LEAST_DAYS = 14
-_LEAST_THRESHOLD = 30.0  # below it lies what errors of the model itself can mimic
+_LEAST_THRESHOLD = 30.0  # of evidence, below which lies what errors of the model itself can mimic
 PRESSURE_NOISE, FLOW_NOISE = 0.03, 1.0  # [m], [m3/h] a residual that the model is not asked to explain
 PRESSURE_FLOOR, FLOW_FLOOR, BALANCE_FLOOR = 0.005, 0.1, 0.3  # [m], [m3/h]: resolution of a block's mean
 _BLOCKS_A_YEAR = 365.25 * 24 / BLOCK_HOURS
@@ -209,12 +209,12 @@ def fit(
 def threshold_of(tops: Floats, false_alarms: float) -> float:
     """Return the evidence that noise alone exceeds as often as wanted in a year.
 
-    The greatest evidence of a block has an exponential tail; its scale is read between the median and the 80 %
-    quantile of the window's blocks, below where leaks sit.
+    The greatest evidence of a block has an exponential tail; its scale is read from the quieter half of the window's
+    blocks, where no leak sits. The floor is what errors of the model itself can mimic while leaks run.
     """
     tops = tops[np.isfinite(tops)]
     if len(tops) < 50:
         raise ReadingsError(f"a threshold needs 50 blocks of {BLOCK_HOURS} h in the window, there are {len(tops)}")
-    middle, high = np.quantile(tops, [0.5, 0.8])
-    scale = max((high - middle) / np.log(0.5 / 0.2), 2.0)
-    return max(float(high + scale * np.log(0.2 * _BLOCKS_A_YEAR / false_alarms)), _LEAST_THRESHOLD)
+    low, middle = np.quantile(tops, [0.2, 0.5])
+    scale = max((middle - low) / np.log(0.8 / 0.5), 2.0)
+    return max(float(middle + scale * np.log(0.5 * _BLOCKS_A_YEAR / false_alarms)), _LEAST_THRESHOLD)
