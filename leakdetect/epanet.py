@@ -96,7 +96,11 @@ def _one_line(error: BaseException) -> str:
 def _reasons(report: Path) -> str:
     """Return the errors that EPANET's report names, on one line; '' where it names none."""
     lines = report.read_text(encoding="utf-8", errors="replace").splitlines() if report.is_file() else []
-    found = [" ".join(_ERROR.sub("", line).split()) for line in lines if _ERROR.match(line) and "Error 200" not in line]
+    found = []
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if _ERROR.match(line) and "Error 200" not in line:
+            reason = _ERROR.sub("", line)
+            found.append(" ".join(f"{reason} {after if reason.rstrip().endswith(':') else ''}".split()))
     return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
 
 
@@ -417,7 +421,7 @@ class Epanet:
         if code == _UNBALANCED or code >= 100:
             self.forget()
             why = "did not balance: check demands, statuses and settings" if code < 100 else f"error {code}"
-            raise ConvergenceError(f"network {self.network.name}: EPANET found no steady state: {why}")
+            raise ConvergenceError(f"{self.network.path}: EPANET found no steady state: {why}")
 
     def heads(self, nodes: Ints) -> Floats:
         """Return heads [m] at the last steady state."""

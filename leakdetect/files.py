@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from leakdetect.errors import InputError, MissingFileError
+from leakdetect.errors import InputError, LeakdetectError, MissingFileError
 
 
 @contextmanager
@@ -36,6 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.chmod(0o666 & ~_umask())
         part.replace(path)
+    except LeakdetectError:  # some are OSErrors too, and say what is wrong themselves
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +16,7 @@ from leakdetect import readings
 from leakdetect.detector import Detector, State
 from leakdetect.detectors import build
 from leakdetect.epanet import load_network
-from leakdetect.errors import NotFittedError, ReadingsError
+from leakdetect.errors import InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, Repair, Status, Zone
 from leakdetect.files import replacing
 from leakdetect.netcdf import joined_series, load_model, load_series, series_path, write_model, write_series
@@ -199,40 +200,49 @@ def detect(
     """
     site, network = open_site(folder)
     model, checksum = load_model(site)
-    with Store(site.store_path) as store:
-        progress = store.progress()
-        if progress is not None and progress.model != checksum:
-            progress = None  # another model: begin anew
-        begin = since if progress is None else progress.until + np.timedelta64(site.step_minutes, "m")
-        told = _Share(tell)
-        detector = detector_of(site, network, told, store.repairs())
-        if model.attrs.get("detector") != detector.name:
-            raise NotFittedError(
-                f"{site.model_path}: was fitted for the {model.attrs.get('detector')} detector, the site now calls for "
-                f"the {detector.name} one: run 'leakdetect fit {folder}' again"
-            )
-        reached = progress.until if progress else None
-        if begin is not None and until is not None and begin > until:
-            return Outcome(_open_between(store.events(), since, until), 0, reached)
-        store.claim()
-        tell("read", 0.0)
-        data = steps_of(site, network, begin, until)
-        if not data.sizes[TIME]:
-            if progress is None:
-                raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
-            return Outcome(_open_between(store.events(), since, until), 0, reached)
-        state = progress.state if progress else detector.begin(model)
-        try:
-            state, events, grown = _scan(detector, model, state, data, told)
-        except NotFittedError as error:
-            raise NotFittedError(f"{site.model_path}: {error}") from error
-        times = data[TIME].values
-        begun = progress.begun if progress else times[0]
-        series = joined_series(site, grown, fresh=progress is None)
-        with replacing(series_path(site)) as part:
-            write_series(series, part)
-            new = store.save(Progress(checksum, begun, times[-1], state), events, fresh=progress is None)
+    progress, said, known = _left(site)
+    if progress is not None and progress.model != checksum:
+        progress = None  # another model: begin anew
+    told = _Share(tell)
+    detector = detector_of(site, network, told, said)
+    if model.attrs.get("detector") != detector.name:
+        raise NotFittedError(
+            f"{site.model_path}: was fitted for the {model.attrs.get('detector')} detector, the site now calls for "
+            f"the {detector.name} one: run 'leakdetect fit {folder}' again"
+        )
+    begin = since if progress is None else progress.until + np.timedelta64(site.step_minutes, "m")
+    idle = Outcome(_open_between(known, since, until), 0, progress.until if progress else None)
+    if begin is not None and until is not None and begin > until:
+        return idle
+    tell("read", 0.0)
+    data = steps_of(site, network, begin, until)
+    times = data[TIME].values
+    if not len(times):
+        if progress is None:
+            raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
+        return idle
+    state = progress.state if progress else detector.begin(model)
+    try:
+        state, events, grown = _scan(detector, model, state, data, told)
+    except NotFittedError as error:
+        raise NotFittedError(f"{site.model_path}: {error}") from error
+    reached = Progress(checksum, progress.begun if progress else times[0], times[-1], state)
+    series = joined_series(site, grown, fresh=progress is None)
+    with replacing(series_path(site)) as part, Store(site.store_path) as store:
+        write_series(series, part)
+        new = store.save(reached, events, fresh=progress is None)
         return Outcome(_open_between(store.events(), since, until), new, times[-1], len(times))
+
+
+def _left(site: Site) -> tuple[Progress | None, list[Repair], list[Event]]:
+    """Return what earlier runs left: progress, repairs that people spoke of, events; InputError if a run cannot add."""
+    if not site.store_path.is_file():
+        if not os.access(site.folder, os.W_OK):
+            raise InputError(f"{site.folder}: permission denied: make the folder writable")
+        return None, [], []
+    with Store(site.store_path) as store:
+        store.claim()
+        return store.progress(), store.repairs(), store.events()
 
 
 def _scan(

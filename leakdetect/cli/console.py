@@ -45,7 +45,9 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], righ
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    if title:
+        typer.echo(title)
+    shown = Table(box=None, pad_edge=False, show_header=any(header))
     for name in header:
         shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:

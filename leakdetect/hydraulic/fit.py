@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -53,16 +54,18 @@ class Fit:
         days = len(steps) * (steps.time[1] - steps.time[0]) / np.timedelta64(1, "D") if len(steps) > 1 else 0
         if days < _LEAST_DAYS:
             raise ReadingsError(f"a fit needs {_LEAST_DAYS} days of readings, there are {days:.1f}: widen --from --to")
+        if not np.isfinite(steps.reading[:, boundary.sensors()]).any():
+            raise ReadingsError("no sensor on the network has a usable reading in the window")
         self.network, self.boundary, self.steps, self.given = network, boundary, steps, given
-        self.model = HydraulicModel(network, boundary, Physics.drawn(network))
-        self.loads = find_loads(self.model, given)
+        with ExitStack() as stack:
+            self.model = stack.enter_context(HydraulicModel(network, boundary, Physics.drawn(network)))
+            self.loads = find_loads(self.model, given)
+            stack.pop_all()  # all went well: `close` closes it
         self.change = np.zeros(0)
         count = len(boundary.pressures) + len(boundary.flows)
         self.noise = scales(boundary, PRESSURE_NOISE, FLOW_NOISE, 1.0)[:count]
         scale = np.r_[np.ones(len(boundary.pressures)), np.full(len(boundary.flows), M3H)]
         self.observed = steps.reading[:, boundary.sensors()] * scale
-        if not np.isfinite(self.observed).any():
-            raise ReadingsError("no sensor on the network has a usable reading in the window")
 
     def close(self) -> None:
         """Close EPANET."""
