@@ -20,6 +20,7 @@ from leakdetect.units import M3H
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_DEMAND = "demand of "
 _MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move before its signature is taken anew
 _SECANT_STATES = 3  # load states at which whole effects are computed; those between are interpolated
 
@@ -52,11 +53,16 @@ def rivals(boundary: Boundary, tables: Tables, names: list[str], network: Networ
             unit[first_balance:, c] = boundary.inflow[:, sensor]
             labels.append(f"sensor {names[c]}")
         else:
-            labels.append(f"demand of {boundary.zone_names[c - first_balance]}")
+            labels.append(_DEMAND + boundary.zone_names[c - first_balance])
     labels += [f"setting of {network.link_names[v]}" for v in tables.valves]
     every = np.concatenate([np.broadcast_to(unit, (loads, channels, channels)), tables.valve], axis=2)
     keep = np.abs(every).max(axis=(0, 1)) > 1e-9
     return every[:, :, keep], tuple(label for label, k in zip(labels, keep, strict=True) if k)
+
+
+def _only_less(boundary: Boundary, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    metered = {_DEMAND + zone for zone, scaled in zip(boundary.zone_names, boundary.scaled, strict=True) if not scaled}
+    return np.array([name in metered for name in names], dtype=bool)
 
 
 class Engine:
@@ -83,7 +89,8 @@ class Engine:
         tables = find_tables(self.model, fitted.loads)
         rival, rival_names = rivals(boundary, tables, names, network)
         self.picture = Picture(
-            tables.signature[:, :, self.candidates], rival, rival_names, fitted.noise.white,
+            tables.signature[:, :, self.candidates], rival, rival_names, _only_less(boundary, rival_names),
+            fitted.noise.white,
             fitted.noise.walk / per_day, per_day,
             np.r_[np.ones(len(names) - len(boundary.zone_names)), np.zeros(len(boundary.zone_names))],
         )  # fmt: skip

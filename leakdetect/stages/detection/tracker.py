@@ -33,6 +33,7 @@ _RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
 _STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
+_SETTLING = 3.0  # [days] after which a burst grows no more
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
 _DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
 _ENDED = 0.5  # share of its flow that a leak must lose to have ended
@@ -191,6 +192,7 @@ class Tracker:
         quick, _ = _evidence(seen, picture.signature[:, :, self.scan])
         running = [k for k in history.running(history.last) if k.since <= since]
         rival_evidence, rival_size = _evidence(seen, picture.rival)
+        rival_evidence = np.where(picture.only_less & (rival_evidence > 0), 0.0, rival_evidence)
         rival_top = int(np.argmax(np.abs(rival_evidence)))
         floor = max(settings.threshold, best.value if best else 0.0)
         hopeful = max(quick.max(initial=0.0) * 1.3 - price, abs(rival_evidence[rival_top])) > 0.7 * floor
@@ -214,12 +216,16 @@ class Tracker:
                     Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
-            elif known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN:
+            elif self._may_grow(leak, history.last) and known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN:
                 options.append(
                     Change(float(evidence[link] - price + 1e-6), "growth", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
         return max(options, key=lambda c: c.value)
+
+    def _may_grow(self, leak: Leak, block: int) -> bool:
+        """Say whether more flow may be a known leak's growth: a burst has its size within days, another is a new leak."""
+        return leak.ramp or block - leak.since <= _SETTLING * self.picture.per_day
 
     # -- explanations ------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ class Picture:
     rival : ndarray, shape (K, C, X)
         Of sensor faults, valve settings, customers' mix and demand.
     rival_names : tuple of str, length X
+    only_less : ndarray of bool, shape (X,)
+        Rivals that explain a loss of flow only: where customers have meters, more flow is a leak.
     white : ndarray, shape (2, C, C)
     walk : ndarray, shape (2 C, 2 C)
         Per block.
@@ -40,6 +42,7 @@ class Picture:
     signature: Floats
     rival: Floats
     rival_names: tuple[str, ...]
+    only_less: NDArray[np.bool_]
     white: Floats
     walk: Floats
     per_day: int
