@@ -224,7 +224,7 @@ class Tracker:
         return max(options, key=lambda c: c.value)
 
     def _may_grow(self, leak: Leak, block: int) -> bool:
-        """Say whether more flow may be a known leak's growth: a burst has its size within days, another is a new leak."""
+        """Say whether more flow may be a known leak's growth: a burst has its size within days."""
         return leak.ramp or block - leak.since <= _SETTLING * self.picture.per_day
 
     # -- explanations ------------------------------------------------------------------------------------------
