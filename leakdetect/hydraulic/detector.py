@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -16,7 +17,16 @@ from leakdetect.hydraulic.engine import Engine, band_of, observe
 from leakdetect.hydraulic.fit import fit
 from leakdetect.hydraulic.fitted import Fitted
 from leakdetect.hydraulic.raising import Raiser
-from leakdetect.hydraulic.steps import BLOCK_HOURS, Steps, block_of, block_start, from_dataset, step_of, week_seconds
+from leakdetect.hydraulic.steps import (
+    BLOCK_HOURS,
+    Steps,
+    block_of,
+    block_start,
+    from_dataset,
+    seconds,
+    step_of,
+    week_seconds,
+)
 from leakdetect.network import Network
 from leakdetect.schema import SENSOR, TIME
 from leakdetect.site import Detection
@@ -117,7 +127,7 @@ class HydraulicDetector:
         """Take the next steps; see `Detector`. Events are raised when a block of 6 hours is complete."""
         boundary, names = self._boundary(data)
         fitted = Fitted.from_dataset(model, self.network, self._channels(boundary, names))
-        step = np.timedelta64(int(model.attrs["step_seconds"]), "s").astype("timedelta64[ns]")
+        step = seconds(int(model.attrs["step_seconds"]))
         steps = from_dataset(data, step)
         run = _Run(self, fitted, boundary, names, step, state or None)
         try:
@@ -197,7 +207,7 @@ class _Run:
             f"{owner.name} {fitted.window[0][:10]}/{fitted.window[1][:10]}",
         )  # fmt: skip
         sensors = len(names)
-        self._learnt, self._learnt_with = 0.0, []
+        self._learnt, self._learnt_with, self._learnt_settings = 0.0, [], 0
         if state is None:
             empty = np.zeros((0, sensors))
             times = np.zeros(0, dtype="datetime64[ns]")
@@ -210,7 +220,10 @@ class _Run:
             self.history = History.from_plain(state["history"]) if state["history"] else None
             self.raiser.load(state["raiser"])
             self._learnt, self._learnt_with = state["learnt"], state["learnt_with"]
-            if self._learnt_with:
+            if self.history:
+                self._learnt_settings = len(self.history.settings)
+                self.engine.set_valves(self.history.settings, self.history.last)
+            if self._learnt_with or self._learnt_settings:
                 self.engine.relearn([Leak(0, link, 0, 0, False, 0.0, flow=[flow]) for link, flow in self._learnt_with])
 
     def to_plain(self) -> State:
@@ -316,7 +329,17 @@ class _Run:
                 del leak.assumed[max(start - leak.since, 0) :]
                 leak.assumed.extend(np.clip(flow[inside, k], 0.0, self.engine.largest).tolist())
         steps = np.repeat(flow, self.engine.per_block, axis=0)[: len(self.steps) - rows.start]
-        residual = self.engine.residual(self.steps.reading[rows], given[rows], running, steps)
+        changes = self.history.settings if self.history else []
+        cuts = sorted({start, stop, *(since for since, _, _ in changes if start < since < stop)})
+        parts = []
+        for low, high in itertools.pairwise(cuts):
+            self.engine.set_valves(changes, low)
+            part = slice((low - start) * self.engine.per_block, (high - start) * self.engine.per_block)
+            reading = self.steps.reading[rows][part]
+            parts.append(self.engine.residual(reading, given[rows][part], running, steps[part]))
+        if changes:
+            self.engine.set_valves(changes, stop)
+        residual = np.concatenate(parts)
         self._explained = self.engine.explained(given[rows], running, steps)
         return residual
 
@@ -327,7 +350,9 @@ class _Run:
             return
         running = [leak for leak in history.running(history.last) if leak.raised >= 0]
         total = sum(leak.flow[-1] for leak in running if leak.flow)
-        if abs(total - self._learnt) > _RELEARN:
+        if abs(total - self._learnt) > _RELEARN or len(history.settings) != self._learnt_settings:
+            self._learnt_settings = len(history.settings)
+            self.engine.set_valves(history.settings, stop)
             self.engine.relearn(running)
             self._learnt, self._learnt_with = total, [[leak.link, leak.flow[-1]] for leak in running if leak.flow]
         self.engine.sharpen(running)

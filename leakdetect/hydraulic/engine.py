@@ -20,7 +20,7 @@ from leakdetect.units import M3H
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_DEMAND = "demand of "
+_DEMAND, _SETTING = "demand of ", "setting of "
 _MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move before its signature is taken anew
 _SECANT_STATES = 3  # load states at which whole effects are computed; those between are interpolated
 
@@ -54,7 +54,7 @@ def rivals(boundary: Boundary, tables: Tables, names: list[str], network: Networ
             labels.append(f"sensor {names[c]}")
         else:
             labels.append(_DEMAND + boundary.zone_names[c - first_balance])
-    labels += [f"setting of {network.link_names[v]}" for v in tables.valves]
+    labels += [_SETTING + network.link_names[v] for v in tables.valves]
     every = np.concatenate([np.broadcast_to(unit, (loads, channels, channels)), tables.valve], axis=2)
     keep = np.abs(every).max(axis=(0, 1)) > 1e-9
     return every[:, :, keep], tuple(label for label, k in zip(labels, keep, strict=True) if k)
@@ -87,9 +87,12 @@ class Engine:
         self._inside = (inside[network.start].astype(float) + inside[network.end]) / 2
         self.largest = float(fitted.loads.demand.sum(axis=1).max()) * M3H  # no leak takes more than all that is used
         tables = find_tables(self.model, fitted.loads)
+        valves = {_SETTING + network.link_names[v]: int(v) for v in tables.valves}
         rival, rival_names = rivals(boundary, tables, names, network)
         self.picture = Picture(
-            tables.signature[:, :, self.candidates], rival, rival_names, _only_less(boundary, rival_names),
+            tables.signature[:, :, self.candidates], rival, rival_names,
+            np.array([valves.get(name, -1) for name in rival_names], dtype=np.int64),
+            _only_less(boundary, rival_names),
             fitted.noise.white,
             fitted.noise.walk / per_day, per_day,
             np.r_[np.ones(len(names) - len(boundary.zone_names)), np.zeros(len(boundary.zone_names))],
@@ -131,6 +134,14 @@ class Engine:
         for k, leak in enumerate(running):
             out += self.picture.at(weights, leak) * flow[:, [k]]
         return out
+
+    def set_valves(self, changes: list[tuple[int, int, float]], block: int) -> None:
+        """Set the valves as they were found to be in a block."""
+        setting = self.fitted.physics.setting.copy()
+        for since, valve, change in changes:
+            if since <= block:
+                setting[valve] += change
+        self.model.set_settings(setting)
 
     def places(self, leaks: list[Leak]) -> Ints:
         """Return the links where leaks are believed to be."""

@@ -82,10 +82,15 @@ def _nothing(time: Times, step: np.timedelta64, sensors: int) -> Steps:
 def step_of(data: xr.Dataset) -> np.timedelta64:
     """Return the step of a block dataset; raises ReadingsError if there is only one row."""
     if "step_seconds" in data.attrs:
-        return np.timedelta64(int(data.attrs["step_seconds"]), "s").astype("timedelta64[ns]")
+        return seconds(int(data.attrs["step_seconds"]))
     if data.sizes["time"] < 2:
         raise ReadingsError("at least two steps of readings are needed")
-    return np.diff(data["time"].values).min().astype("timedelta64[ns]")
+    return seconds(int(np.diff(data["time"].values).min() / np.timedelta64(1, "s")))
+
+
+def seconds(count: int) -> np.timedelta64:
+    """Return a length of time in the resolution that all times have."""
+    return np.timedelta64(count * 1_000_000_000, "ns")
 
 
 def from_dataset(data: xr.Dataset, step: np.timedelta64) -> Steps:
@@ -95,14 +100,14 @@ def from_dataset(data: xr.Dataset, step: np.timedelta64) -> Steps:
     reading = np.where(usable, data["reading"].values, np.nan)
     last = np.where(usable, data["last"].values, np.nan)
     ready = data["last_reading"].values.astype("datetime64[ns]")
+    ready = np.where(np.isnat(ready), time, ready)  # nothing was said in that step
     if not len(time):
         return Steps(time, reading, last, ready)
     place = ((time - time[0]) / step).astype(np.int64)
     full = _nothing(time[0] + step * np.arange(place[-1] + 1), step, reading.shape[1])
-    values = [full.reading.copy(), full.last.copy(), full.ready.copy()]
-    for target, source in zip(values, (reading, last, ready), strict=True):
-        target[place] = source
-    return Steps(full.time, *values)
+    every, finals, known = full.reading.copy(), full.last.copy(), full.ready.copy()
+    every[place], finals[place], known[place] = reading, last, ready
+    return Steps(full.time, every, finals, known)
 
 
 def week_seconds(time: Times, timezone: str) -> Floats:

@@ -112,6 +112,8 @@ class History:
         Block at whose end a channel's level last moved for a reason other than a leak: no window that starts before
         looks at it.
     next_id : int
+    settings : list of (block, link, change)
+        Valves found set anew: from which block on, and by how much [m].
     notes : list of (block, what)
         Sensor faults and operational changes that were explained, for people.
     """
@@ -124,6 +126,7 @@ class History:
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     epochs: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     next_id: int = 1
+    settings: list[tuple[int, int, float]] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
 
     @property
@@ -172,6 +175,7 @@ class History:
             "band": self.band,
             "epochs": self.epochs,
             "leaks": [dict(vars(leak)) for leak in self.leaks],
+            "settings": [list(change) for change in self.settings],
             "notes": [[b, text] for b, text in self.notes],
             "snapshots": [[b, list(self.snapshots[b].ids)] for b in numbers],
         }
@@ -188,6 +192,7 @@ class History:
         history.leaks = [
             Leak(**{**leak, "flow": list(leak["flow"]), "assumed": list(leak["assumed"])}) for leak in plain["leaks"]
         ]
+        history.settings = [(int(b), int(link), float(change)) for b, link, change in plain["settings"]]
         history.notes = [(int(b), str(text)) for b, text in plain["notes"]]
         history.snapshots = {
             int(b): Snapshot(plain[f"mean{b}"], plain[f"cov{b}"], tuple(int(i) for i in ids))

@@ -34,6 +34,7 @@ _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a 
 _STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
 _SETTLING = 3.0  # [days] after which a burst grows no more
+_LEAST_RESET, _RESET_ERROR = 0.1, 0.3  # [m] by which a valve is set anew at least; share of its effect left open
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
 _DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
 _ENDED = 0.5  # share of its flow that a leak must lose to have ended
@@ -276,7 +277,11 @@ class Tracker:
         channels = self.picture.channels
         rows = history.rows(change.since + 1, history.last + 1)
         effect = history.weights[rows].mean(axis=0) @ self.picture.rival[:, :, change.index] * change.size
-        both = np.concatenate([effect, effect])
+        valve = int(self.picture.rival_valve[change.index])
+        reset = valve >= 0 and abs(change.size) >= _LEAST_RESET
+        if reset:  # the model takes it over; its levels only move by what that leaves
+            history.settings.append((change.since + 1, valve, change.size))
+        both = np.concatenate([effect, effect]) * (_RESET_ERROR if reset else 1.0)
         snapshot = history.snapshots[change.since]
         cov = snapshot.cov.copy()
         cov[: 2 * channels, : 2 * channels] += np.outer(both, both)

@@ -28,6 +28,8 @@ class Picture:
     rival : ndarray, shape (K, C, X)
         Of sensor faults, valve settings, customers' mix and demand.
     rival_names : tuple of str, length X
+    rival_valve : ndarray of int, shape (X,)
+        Link of the valve whose setting a rival is, -1 for others.
     only_less : ndarray of bool, shape (X,)
         Rivals that explain a loss of flow only: where customers have meters, more flow is a leak.
     white : ndarray, shape (2, C, C)
@@ -42,6 +44,7 @@ class Picture:
     signature: Floats
     rival: Floats
     rival_names: tuple[str, ...]
+    rival_valve: Ints
     only_less: NDArray[np.bool_]
     white: Floats
     walk: Floats
@@ -51,7 +54,7 @@ class Picture:
     @property
     def channels(self) -> int:
         """C."""
-        return self.signature.shape[1]
+        return int(self.signature.shape[1])
 
     def at(self, weights: Floats, leak: Leak) -> Floats:
         """Return a leak's signature at blocks of given load weights (B, K): shape (B, C)."""

@@ -100,6 +100,7 @@ class HydraulicModel:
 
     def set_settings(self, setting: Floats) -> None:
         """Set what PRVs and PSVs hold [m], shape (L,), NaN for those fixed open or closed; `physics` keeps its own."""
+        self._setting = setting
         for valve in np.flatnonzero(np.isin(self.network.link_kind, [Link.PRV, Link.PSV]) & np.isfinite(setting)):
             self._epanet.set_pressure_setting(int(valve), float(setting[valve]))
 
@@ -233,7 +234,7 @@ class HydraulicModel:
         for valve in self._valves:
             if not state.is_open[valve]:
                 continue
-            kind, setting = Link(network.link_kind[valve]), self.physics.setting[valve]
+            kind, setting = Link(network.link_kind[valve]), self._setting[valve]
             if kind == Link.FCV:
                 holds = abs(state.flow[valve] - setting) < 1e-6 + 1e-3 * abs(setting)
             else:
