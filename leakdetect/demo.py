@@ -24,7 +24,7 @@ from leakdetect.site import FILE, Site, load_site
 
 NAME = "leakdetect demo"
 PLAN = Plan(junctions=90, inhabitants=2_500)
-LOGGERS = 8
+LOGGERS = 12
 START = np.datetime64("2025-03-03T00:00:00")
 DAYS, FIT_DAYS, STEP = 70, 28, 900
 DAY = np.timedelta64(86400, "s")

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,7 @@ _PROGRESS = sa.Table(
     sa.Column("state", sa.LargeBinary, nullable=False),
 )
 _PEOPLE = {Status.CONFIRMED, Status.DISMISSED, Status.REPAIRED}
+_SAME_LEAK = np.timedelta64(30, "D")
 _OVER = {Status.CLOSED, Status.REPAIRED}
 _ANEW = "move the file away and run detect again, or put back a copy"
 _WAIT = 10.0
@@ -251,13 +252,19 @@ class Store:
         events : sequence of Event
             All that the detector knows.
         fresh : bool
-            The detector began anew: events it no longer knows go, unless a person has spoken of them.
+            The detector began anew. What was said of an event goes over to the one that now stands for it; events that
+            the detector no longer knows go, unless a person has spoken of them.
         """
         with self._work(write=True) as connection:
             rows = connection.execute(sa.select(_EVENTS.c.id, _EVENTS.c.body)).all()
             before = {row.id: self._read(row.body) for row in rows}
             spoken = set(connection.execute(sa.select(_CHANGES.c.event)).scalars())
             if fresh:
+                for old, heir in _heirs(before, events, spoken).items():
+                    spoken = {heir if i == old else i for i in spoken}
+                    before[heir] = before.pop(old)
+                    connection.execute(_CHANGES.update().where(_CHANGES.c.event == old).values(event=heir))
+                    connection.execute(_EVENTS.delete().where(_EVENTS.c.id == old))
                 gone = [i for i in before if i not in spoken and i not in {e.id for e in events}]
                 connection.execute(_EVENTS.delete().where(_EVENTS.c.id.in_(gone)))
             for event in events:
@@ -273,6 +280,28 @@ class Store:
                 )
             )
         return len([e for e in events if e.id not in before])
+
+
+def _heirs(before: Mapping[str, Event], events: Sequence[Event], spoken: Set[str]) -> dict[str, str]:
+    """Return, by the id of an event that is gone, the id of the new one that tells of the same leak.
+
+    Their zones (or, of districts, their sensors) meet, and their beginnings lie within a month of each other; of
+    several the one that began nearest. Those that a person has spoken of come first.
+    """
+    known = {e.id for e in events}
+    free = {e.id: e for e in events if e.id not in before}
+    heirs = {}
+    lost = (e for i, e in before.items() if i not in known)
+    for old in sorted(lost, key=lambda e: (e.id not in spoken, e.raised_at, e.id)):
+        alike = [new for new in free.values() if _where(old) & _where(new) and abs(new.start - old.start) <= _SAME_LEAK]
+        if alike:
+            heir = min(alike, key=lambda new: (abs(new.start - old.start), new.id))
+            heirs[old.id] = free.pop(heir.id).id
+    return heirs
+
+
+def _where(event: Event) -> set[str]:
+    return set(event.zone.links if event.candidates else (e.sensor for e in event.evidence))
 
 
 def _merged(event: Event, before: Event | None, spoken: bool) -> Event:

@@ -1,7 +1,11 @@
+import re
+import time
+
 import numpy as np
 import pytest
+from command import Command
 
-from leakdetect import demo
+from leakdetect import demo, pipeline
 from leakdetect.epanet import load_network
 from leakdetect.errors import InputError
 from leakdetect.evaluate.truth import Leak
@@ -88,3 +92,33 @@ def test_each_leak_gets_the_nearest_event_of_its_time(network):
     assert rows[1].event is None
     assert rows[1].distance_m is None
     assert rest == events[:2]
+
+
+def test_the_command_finds_both_leaks_and_nothing_else(tmp_path, monkeypatch, capsys):
+    began = time.perf_counter()
+    text = Command(monkeypatch, capsys).ok("demo", "--out", tmp_path / "town")
+    assert time.perf_counter() - began < 60
+    assert "2 of 2 leaks found, 0 false alarms or repeats" in text
+    leaks = demo.truth(tmp_path / "town")
+    for leak in leaks:
+        assert re.search(rf"^{leak.pipe} +{str(leak.start)[:10]} ", text, re.MULTILINE)
+    page = (tmp_path / "town" / "report.html").read_text(encoding="utf-8")
+    assert f"report: {tmp_path / 'town' / 'report.html'}" in text
+    events = pipeline.events(tmp_path / "town")
+    assert len(events) == 2
+    for event in events:
+        assert event.id in text or event.candidates[0].link in text
+        assert event.candidates[0].link in page
+        assert leaks[0].start < event.raised_at
+
+
+def test_another_seed_is_another_town(tmp_path):
+    one, two = (demo.make_site(tmp_path / str(seed), seed) for seed in (1, 2))
+    assert (one.folder / "network.inp").read_bytes() != (two.folder / "network.inp").read_bytes()
+
+
+def test_the_command_leaves_other_folders_alone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "thesis.txt").write_text("x")
+    line = Command(monkeypatch, capsys).refused("demo", "--out", tmp_path)
+    assert "is not empty and holds no demo: name a new folder with --out" in line
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]

@@ -71,15 +71,22 @@ def detected(fitted_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-@pytest.mark.parametrize("until", [38.6, 47.3])
-def test_an_event_never_rests_on_a_later_reading(site: Path, detected: Path, until: float) -> None:
-    pipeline.detect(site, None, day(until))
-    cut = pipeline.events(site)
-    assert cut
-    assert fixed(cut) == fixed(pipeline.events(detected), day(until))
+@pytest.mark.parametrize("nth", [0, -1])
+def test_an_event_is_there_with_the_reading_that_raised_it_and_rests_on_no_later_one(
+    site: Path, detected: Path, nth: int
+) -> None:
+    every = pipeline.events(detected)
+    raised = every[nth].raised_at
+    assert every[nth].id in {e.id for e in pipeline.detect(site, None, raised).events}
+    assert fixed(pipeline.events(site)) == fixed(every, raised)
     pipeline.detect(site)
-    assert whole(pipeline.events(site)) == whole(pipeline.events(detected))
+    assert whole(pipeline.events(site)) == whole(every)
     assert same(state(site), state(detected))
+
+
+def test_nothing_is_raised_before_its_time(site: Path, detected: Path) -> None:
+    first = pipeline.events(detected)[0]
+    assert pipeline.detect(site, None, first.raised_at - np.timedelta64(1, "m")).events == []
 
 
 def test_day_by_day_is_one_run(site: Path, detected: Path) -> None:

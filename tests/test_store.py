@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from leakdetect import store as module
 from leakdetect.errors import InputError
-from leakdetect.events import Candidate, Event, Kind, Repair, Status, Zone
+from leakdetect.events import Candidate, Event, Evidence, Kind, Repair, Status, Zone
 from leakdetect.store import Progress, Store, decode, encode
 
 T0 = np.datetime64("2024-05-01T00:00", "ns")
@@ -79,8 +79,32 @@ def test_a_fresh_run_forgets_what_nobody_spoke_of(path: Path) -> None:
     with Store(path) as store:
         store.save(progress(), [event("said", 1), event("gone", 2), event("stays", 3)], fresh=True)
         store.set_status("said", Status.CONFIRMED, by="me", at=T0)
-        assert store.save(progress(), [event("stays", 3), event("new", 4)], fresh=True) == 1
+        assert store.save(progress(), [event("stays", 3), event("new", 60)], fresh=True) == 1
         assert [e.id for e in store.events()] == ["said", "stays", "new"]
+
+
+def test_what_was_said_goes_over_to_the_event_of_the_same_leak(path: Path) -> None:
+    elsewhere = {"zone": Zone(("p8", "p9"), 10.0, 1.0), "candidates": (Candidate("p9", 1.0),)}
+    district = {"zone": Zone((), 0.0, 1.0), "candidates": ()}
+    meter = (Evidence("meter", 1.0),)
+    with Store(path) as store:
+        old = [event("old", 5), event("far", 6, **elsewhere), event("area", 7, evidence=meter, **district)]
+        store.save(progress(), old, fresh=True)
+        store.set_status("old", Status.DISMISSED, by="ann", at=T0, why="flushing")
+        store.set_status("far", Status.CONFIRMED, by="ann", at=T0)
+        near, later = event("near", 9, zone=Zone(("p2", "p3"), 5.0, 1.0)), event("later", 20)
+        long_after = event("long after", 60, **elsewhere)
+        same_area = event("same area", 8, evidence=meter, **district)
+        assert store.save(progress(), [near, later, long_after, same_area], fresh=True) == 2
+        assert {e.id: e.status for e in store.events()} == {
+            "near": Status.DISMISSED,
+            "later": Status.OPEN,
+            "long after": Status.OPEN,
+            "same area": Status.OPEN,
+            "far": Status.CONFIRMED,
+        }
+        assert [c["why"] for c in store.changes("near")] == ["flushing"]
+        assert store.changes("old") == []
 
 
 @pytest.mark.parametrize(
