@@ -19,7 +19,7 @@ BANDS = 2
 """Night and day: blocks of low and of high load."""
 
 _UNKNOWN = 1e6  # [m2 or (m3/h)2] variance of a channel that was never heard
-_WALK_SHARE = 0.4  # of how levels wander from week to week: the rest is leaks that grow too slowly to be told apart
+_WALK_SHARE = 0.3  # of how levels wander from week to week: the rest is leaks that grow too slowly to be told apart
 _CLIP_BLOCK, _CLIP_WEEK = 4.0, 2.5  # robust deviations beyond which a difference is a leak or a fault, not noise
 
 

@@ -37,7 +37,8 @@ _SETTLING = 3.0  # [days] after which a burst grows no more
 _LEAST_RESET, _RESET_ERROR = 0.1, 0.3  # [m] by which a valve is set anew at least; share of its effect left open
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
 _DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
-_ENDED = 0.5  # share of its flow that a leak must lose to have ended
+_ENDED = 0.6  # share of its flow that a leak must lose to have ended
+_END_WITHIN = 3.0  # [days] within which it must lose it: repairs are sudden
 _ROUNDS = 4  # explanations accepted in one block
 _START_LEVEL = 0.05
 
@@ -268,7 +269,8 @@ class Tracker:
         leak = next(k for k in history.leaks if k.id == change.index)
         flow = leak.flow[max(min(change.since - leak.since, len(leak.flow) - 1), 0)]
         self._doubt(history, change.since, leak.id, change.size)
-        if -change.size >= _ENDED * flow:
+        sudden = not change.ramp and history.last - change.since <= _END_WITHIN * self.picture.per_day
+        if sudden and -change.size >= _ENDED * flow:
             # Somewhere in the first block of the window it stopped.
             leak.until = change.since + 2
             del leak.flow[leak.until - leak.since :]
