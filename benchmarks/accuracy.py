@@ -27,8 +27,9 @@ from leakdetect.stages import quality
 from .registry import Figure, Setting, benchmark
 
 STEP = 3600  # s
-FIT_DAYS = 60
-"""A detector learns from the first days and is scored on all: what leaks then, it may find later."""
+FIT_DAYS, FIT_YEAR = 60, 365
+"""A detector learns from the first days and is scored on all: what leaks then, it may find later. Where there are two
+years it learns from the first, goes over both, and the second is what counts."""
 TABLES = {"Pressures": "m", "Flows": "m3/h", "Levels": "m", "Demands": "L/h"}
 
 
@@ -95,7 +96,7 @@ def read(world: Path, network: Network) -> tuple[xr.Dataset, Site]:
 
 
 def detect(name: str, data: xr.Dataset, site: Site, network: Network) -> list[Event]:
-    """Fit a detector on the first days, let it run over the rest, and return its events."""
+    """Fit a detector on the first days or year, let it run, and return its events."""
     detector = build(
         name,
         network=network,
@@ -103,10 +104,12 @@ def detect(name: str, data: xr.Dataset, site: Site, network: Network) -> list[Ev
         settings=site.detection,
         repairs=load_repairs(site, network) if site.repairs else [],
     )
-    begin = data[TIME].values[0] + np.timedelta64(FIT_DAYS, "D")
-    row = int(np.searchsorted(data[TIME].values, begin))
+    time = data[TIME].values
+    long = time[-1] - time[0] > np.timedelta64(int(1.6 * FIT_YEAR), "D")
+    begin = time[0] + np.timedelta64(FIT_YEAR if long else FIT_DAYS, "D")
+    row = int(np.searchsorted(time, begin))
     model = detector.fit(data.isel({TIME: slice(0, row)}))
-    _, events, _ = detector.update(model, detector.begin(model), data.isel({TIME: slice(row, None)}))
+    _, events, _ = detector.update(model, detector.begin(model), data.isel({TIME: slice(0 if long else row, None)}))
     return events
 
 
