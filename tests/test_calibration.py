@@ -10,6 +10,7 @@ from leakdetect.errors import ReadingsError
 from leakdetect.hydraulic.fit import Fit, threshold_of
 from leakdetect.hydraulic.steps import Steps
 from leakdetect.network import Network
+from leakdetect.stages.calibration import HOURS as HOURS_A_DAY
 from leakdetect.stages.calibration import Correction, fit_correction, hour_row, physics_step
 from leakdetect.stages.expected.boundary import Boundary, Drive, find_boundary
 from leakdetect.stages.expected.loads import pipe_groups
@@ -157,17 +158,17 @@ def test_too_short_a_window(world: tuple[Network, Boundary, Drive]) -> None:
 # -- correction ---------------------------------------------------------------------------------------------------
 
 
-def test_hours_of_working_days_and_weekends() -> None:
-    week = np.array([0, 3600 * 23, 86400 * 4, 86400 * 5, 86400 * 6 + 3600 * 23 + 3599])
-    assert hour_row(week).tolist() == [0, 23, 0, 24, 47]
+def test_hours_of_the_day() -> None:
+    week = np.array([0, 3600 * 23, 86400 * 4, 86400 * 6 + 3600 * 23 + 3599])
+    assert hour_row(week).tolist() == [0, 23, 0, 23]
 
 
 def test_correction_by_hand() -> None:
-    shape = np.zeros((48, 1))
-    shape[3], shape[27] = 0.5, -0.5
+    shape = np.zeros((HOURS_A_DAY, 1))
+    shape[3] = 0.5
     correction = Correction(np.array([2.0]), np.array([0.1]), np.array([50.0]), shape)
-    week = np.array([0.0, 3 * 3600.0, 5 * 86400 + 3 * 3600.0])
-    assert correction.of(np.array([[50.0], [60.0], [40.0]]), week)[:, 0] == pytest.approx([2.0, 3.5, 0.5])
+    week = np.array([0.0, 3 * 3600.0, 5 * 86400 + 4 * 3600.0])
+    assert correction.of(np.array([[50.0], [60.0], [40.0]]), week)[:, 0] == pytest.approx([2.0, 3.5, 1.0])
 
 
 def test_correction_is_found_and_a_spell_does_not_bend_its_shape() -> None:

@@ -21,6 +21,7 @@ from leakdetect.errors import InputError
 from leakdetect.events import Event
 from leakdetect.network import Network
 from leakdetect.site import Detection
+from leakdetect.store import decode, encode
 
 DAYS, FIT, LEAK = 150, 60, 100
 HOUR = np.timedelta64(1, "h")
@@ -202,40 +203,23 @@ def test_the_model_survives_netcdf_and_the_state_being_kept(fitted: Fitted, data
     _, events, _ = detector.update(model, state, rest)
     again = make(detector.name)
     state, _, _ = again.update(loaded, again.begin(loaded), first)
-    arrays = {key: value for key, value in flat(state).items() if isinstance(value, np.ndarray)}
-    np.savez(tmp_path / "state.npz", **arrays)
-    with np.load(tmp_path / "state.npz", allow_pickle=False) as file:
-        state = deep({**json.loads(kept(state)[0]), **file})
-    _, loaded_events, _ = again.update(loaded, state, rest)
+    _, loaded_events, _ = again.update(loaded, decode(encode(state)), rest)
     assert plain(loaded_events) == plain(events)
-
-
-def flat(state: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return a state's arrays and values by their path."""
-    out = {}
-    for key, value in state.items():
-        inner = isinstance(value, Mapping) and value
-        out.update(flat(value, f"{above}{key}|") if inner else {f"{above}{key}": value})
-    return out
-
-
-def deep(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo `flat`."""
-    out: dict[str, Any] = {}
-    for path, value in values.items():
-        *folders, name = path.split("|")
-        place = out
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[name] = value
-    return out
 
 
 def kept(state: State) -> tuple[str, dict[str, bytes]]:
     """Return a state as JSON and arrays, which is all that it may hold."""
-    every = flat(state)
-    arrays = {key: value for key, value in every.items() if isinstance(value, np.ndarray)}
-    text = json.dumps({key: value for key, value in every.items() if key not in arrays})
+    arrays: dict[str, np.ndarray] = {}
+
+    def strip(value: Any, path: str) -> Any:
+        if isinstance(value, np.ndarray):
+            arrays[path] = value
+            return path
+        if isinstance(value, Mapping):
+            return {key: strip(inner, f"{path}|{key}") for key, inner in value.items()}
+        return [strip(inner, f"{path}|{i}") for i, inner in enumerate(value)] if isinstance(value, list) else value
+
+    text = json.dumps(strip(state, ""))
     return text, {key: value.tobytes() for key, value in arrays.items()}
 
 

@@ -229,7 +229,7 @@ def test_no_state_is_an_error() -> None:
     network = networks.load("town")
     with Epanet(network, accuracy=1e-8) as epanet:
         lay_in(epanet, network)
-        with pytest.raises(ConvergenceError, match="network town: EPANET found no steady state: did not balance"):
+        with pytest.raises(ConvergenceError, match=r"town.*: EPANET found no steady state: did not balance"):
             epanet.solve()
 
 

@@ -277,9 +277,15 @@ class _Run:
             row = self._row(block)
             if row < 0 or row + per_block > len(self.steps):
                 break
-            repaired = self.history is not None and self.raiser.repair(self.history, block)
-            values = self._residual(given, block, block + 1)
-            self._keep(residual, values + self._explained, row - start)
+            if any(block_of(r.time) == block for r in self.owner.repairs):  # shown as it was known before the repair
+                values = self._residual(given, block, block + 1, complete=False)
+                self._keep(residual, values + self._explained, row - start)
+                repaired = self.history is not None and self.raiser.repair(self.history, block)
+                values = self._residual(given, block, block + 1)
+            else:
+                repaired = False
+                values = self._residual(given, block, block + 1)
+                self._keep(residual, values + self._explained, row - start)
             weights = self.engine.weights(given[row : row + per_block])
             if self.history is None:
                 scale = np.r_[

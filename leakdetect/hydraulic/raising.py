@@ -164,7 +164,8 @@ class Raiser:
             raised_at=ready,
             start=block_start(leak.since),
             start_low=block_start(leak.low_onset),
-            start_high=block_start(max(leak.high_onset, leak.since) + 1),
+            # The first block may have leaked for its last hours only, the one after too where that was near its start.
+            start_high=block_start(max(leak.high_onset, leak.since) + 2),
             end=None,
             flow_m3h=flow,
             flow_low=low,

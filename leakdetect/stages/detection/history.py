@@ -187,7 +187,7 @@ class History:
     def from_plain(cls, plain: dict[str, Any]) -> History:
         """Read what `to_plain` wrote."""
         history = cls(int(plain["first"]), plain["observed"], plain["weights"], plain["band"])
-        history.epochs = plain["epochs"]
+        history.epochs = plain["epochs"].copy()
         history.next_id = int(plain["next_id"])
         history.leaks = [
             Leak(**{**leak, "flow": list(leak["flow"]), "assumed": list(leak["assumed"])}) for leak in plain["leaks"]
