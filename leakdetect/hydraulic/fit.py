@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 _STEPS = 2  # Gauss-Newton steps
 _SAMPLE = 2500  # steps that they look at
 _ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.1, 0.15  # prior about the drawing: factor of head loss, [m], factor of use
+_WALK_SHARE = 0.3  # of how levels wander from week to week: the rest is leaks that grow too slowly to be told apart
 _LEAST_DAYS = 14
 _LEAST_THRESHOLD = 30.0  # of evidence, below which lies what errors of the model itself can mimic
 PRESSURE_NOISE, FLOW_NOISE = 0.03, 1.0  # [m], [m3/h] a residual that the model is not asked to explain
@@ -127,7 +128,8 @@ class Fit:
         blocks = block_means(residual[:whole], per_block)
         weights = self.loads.weights(total_load(given))[:whole].reshape(-1, per_block, len(self.loads.centre)).mean(1)
         floor = scales(boundary, PRESSURE_FLOOR, FLOW_FLOOR, BALANCE_FLOOR)
-        noise = fit_noise(blocks, band_of(weights), 24 // BLOCK_HOURS, floor)
+        found = fit_noise(blocks, band_of(weights), 24 // BLOCK_HOURS, floor)
+        noise = replace(found, walk=_WALK_SHARE * found.walk)
         window = (str(self.steps.time[0].astype("datetime64[s]")), str(self.steps.time[-1].astype("datetime64[s]")))
         return Fitted(self.model.physics, correction, self.loads, noise, balance, threshold, window)
 

@@ -19,7 +19,6 @@ BANDS = 2
 """Night and day: blocks of low and of high load."""
 
 _UNKNOWN = 1e6  # [m2 or (m3/h)2] variance of a channel that was never heard
-_WALK_SHARE = 0.3  # of how levels wander from week to week: the rest is leaks that grow too slowly to be told apart
 _CLIP_BLOCK, _CLIP_WEEK = 4.0, 2.5  # robust deviations beyond which a difference is a leak or a fault, not noise
 
 
@@ -69,7 +68,7 @@ def fit_noise(residual: Floats, band: Ints, per_day: int, floor: Floats) -> Nois
         weekly.append(_means(np.where((band == b)[:, None], residual, np.nan), 7 * per_day))
     steps = np.diff(np.hstack(weekly), axis=0)
     # The mean of a week of a random walk moves by (2/3) 7 days of Q to the next week's; white noise is far below.
-    walk = _WALK_SHARE * _covariance(steps, _CLIP_WEEK, 0.3) / (7 * 2 / 3)
+    walk = _covariance(steps, _CLIP_WEEK, 0.3) / (7 * 2 / 3)
     floor2 = np.concatenate([floor, floor]) ** 2
     walk = walk + np.diag(floor2 * 0.01)
     # Nothing is known of a channel that was silent throughout: what it says later proves nothing.
