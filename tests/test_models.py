@@ -87,8 +87,12 @@ def test_it_can_be_made_again(feed: Feed, tmp_path: Path) -> None:
             assert getattr(card, field.name) == getattr(shipped, field.name)
     with xr.open_dataset(tmp_path / "town.nc", engine="h5netcdf") as file:
         again = file.load()
+    kept = models.load("town")
+    assert again.sizes == kept.sizes
+    assert set(again.variables) == set(kept.variables)
+    assert set(again.attrs) == set(kept.attrs)
     week = feed[1].isel(time=slice(0, 96))
-    expected = [detector().update(m, {}, week)[2]["expected"].values for m in (models.load("town"), again)]
+    expected = [detector().update(m, {}, week)[2]["expected"].values for m in (kept, again)]
     pressure = week["quantity"].values == "pressure"
     assert np.nanmax(np.abs(expected[0] - expected[1])[:, pressure]) < 0.02
 
