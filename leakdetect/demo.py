@@ -23,8 +23,8 @@ from leakdetect.scenarios.leaks import can_leak
 from leakdetect.site import FILE, Site, load_site
 
 NAME = "leakdetect demo"
-PLAN = Plan(junctions=90, inhabitants=2_500)
-LOGGERS = 12
+PLAN = Plan(junctions=150, inhabitants=4_200)
+LOGGERS = 14
 START = np.datetime64("2025-03-03T00:00:00")
 DAYS, FIT_DAYS, STEP = 70, 28, 900
 DAY = np.timedelta64(86400, "s")
@@ -132,8 +132,8 @@ def _leaks(network: Network, metered: Sequence[str], seed: int) -> list[Leak]:
     second = int(rng.choice(away))
     burst, growing = START + 38 * DAY + 2 * DAY // 12, START + 49 * DAY
     return [
-        Leak(network.link_names[first], start=burst, peak=burst, end=burst + 8 * DAY, diameter=0.0080),
-        Leak(network.link_names[second], start=growing, peak=growing + 12 * DAY, end=None, diameter=0.0085),
+        Leak(network.link_names[first], start=burst, peak=burst, end=burst + 8 * DAY, diameter=0.0104),
+        Leak(network.link_names[second], start=growing, peak=growing + 12 * DAY, end=None, diameter=0.0110),
     ]
 
 
