@@ -84,7 +84,10 @@ class Raiser:
         evidence, flow, effect = self._evidence(history, leak, seen)
         age = history.last - leak.detected
         best = int(np.argmax(evidence))
-        if evidence[best] < 0.5 * self.tracker.settings.threshold and age > 0:
+        waited = age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP)
+        weak = evidence[best] < 0.5 * self.tracker.settings.threshold and age > 0
+        small = bool(leak.flow) and leak.flow[-1] < self.tracker.settings.smallest
+        if weak or (small and waited):
             history.leaks.remove(leak)
             self.tracker.follow(history, leak.since)
             return
@@ -93,7 +96,9 @@ class Raiser:
         self.tracker.follow(history, leak.since)
         chance = probability(evidence, self.network.length[self.candidates])
         place = self._zone(chance)
-        if (age >= _SETTLED and place.length_m <= _PLACED_M) or age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP):
+        if leak.flow[-1] < self.tracker.settings.smallest:
+            return
+        if waited or (age >= _SETTLED and place.length_m <= _PLACED_M):
             leak.raised, leak.tangent_at = history.last, -1.0
             self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
             self.tracker.relinearise(history, leak.since)
