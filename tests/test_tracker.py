@@ -66,10 +66,7 @@ def invent(days: int, leaks: dict[int, Callable[[np.ndarray], np.ndarray]], seed
 
 
 def tracker_of(world: World) -> Tracker:
-    return Tracker(
-        world.picture, SETTINGS, np.arange(0, LINKS, 4), lambda link: np.abs(np.arange(LINKS) - link) * 50.0,
-        lambda history, block: None,
-    )  # fmt: skip
+    return Tracker(world.picture, SETTINGS, np.arange(0, LINKS, 4), lambda history, block: None)
 
 
 def track(world: World, history: History | None = None, first: int = 0, until: int | None = None) -> History:

@@ -197,10 +197,9 @@ class _Run:
         channel_names = owner._channels(boundary, names)
         self.engine = Engine(owner.network, boundary, fitted, channel_names, per_block, _PER_DAY)
         self.picture = self.engine.picture
-        candidates = self.engine.candidates
         self.tracker = Tracker(
             self.picture, Settings(fitted.threshold, owner.settings.smallest_leak_m3h, self.engine.largest),
-            self._scan(), lambda column: owner.near(candidates, column), self._relinearise,
+            self._scan(), self._relinearise,
         )  # fmt: skip
         self.raiser = Raiser(
             owner.network, self.engine, self.tracker, owner.settings, channel_names, owner.repairs,

@@ -181,10 +181,6 @@ class Engine:
         blocks: Floats = steps.reshape(-1, self.per_block, steps.shape[1]).mean(axis=1)
         return blocks
 
-    def bands(self, weights: Floats) -> Ints:
-        """Return night (0) or day (1) of each block, by its load."""
-        return band_of(weights)
-
 
 def band_of(weights: Floats) -> Ints:
     """Return 0 for blocks of low load, 1 of high, shape (B,)."""

@@ -88,9 +88,8 @@ class Tracker:
     """The recursion over blocks; all memory is in the `History` it is given."""
 
     def __init__(
-        self, picture: Picture, settings: Settings, scan: Ints, near: Callable[[int], Floats],
-        relinearise: Callable[[History, int], None],
-    ) -> None:  # fmt: skip
+        self, picture: Picture, settings: Settings, scan: Ints, relinearise: Callable[[History, int], None]
+    ) -> None:
         """Set up.
 
         Parameters
@@ -99,14 +98,10 @@ class Tracker:
         settings : Settings
         scan : ndarray of int
             Candidate links looked at first; all are when one of these stands out.
-        near : callable
-            From a link to its distance to every candidate link [m].
         relinearise : callable
             ``relinearise(history, block)`` computes `observed` anew from a block on, with the leaks now believed.
         """
-        self.picture, self.settings, self.scan, self.near, self.relinearise = (
-            picture, settings, scan, near, relinearise,
-        )  # fmt: skip
+        self.picture, self.settings, self.scan, self.relinearise = picture, settings, scan, relinearise
         per_day = picture.per_day
         self.lengths = sorted({round(days * per_day) for days in WINDOWS if days * per_day >= 1})
 
