@@ -14,7 +14,7 @@ from leakdetect.detector import State
 from leakdetect.errors import ReadingsError
 from leakdetect.events import Event, Repair
 from leakdetect.hydraulic.engine import Engine, band_of, observe
-from leakdetect.hydraulic.fit import fit
+from leakdetect.hydraulic.fit import fit, scales
 from leakdetect.hydraulic.fitted import Fitted
 from leakdetect.hydraulic.raising import Raiser
 from leakdetect.hydraulic.steps import (
@@ -287,12 +287,7 @@ class _Run:
                 self._keep(residual, values + self._explained, row - start)
             weights = self.engine.weights(given[row : row + per_block])
             if self.history is None:
-                scale = np.r_[
-                    np.full(len(self.boundary.pressures), _START_LEVELS[0]),
-                    np.full(len(self.boundary.flows), _START_LEVELS[1]),
-                    np.full(len(self.boundary.zone_names), _START_LEVELS[2]),
-                ]
-                self.history = begin(self.picture, block, scale)
+                self.history = begin(self.picture, block, scales(self.boundary, *_START_LEVELS))
             self._given = given
             observed_block = block_means(values, per_block)[0]
             if repaired:  # it ran for a part of the block only
@@ -326,8 +321,8 @@ class _Run:
             running = [k for k in leaks if k.since < stop and (k.until < 0 or k.until > start)]
         flow = np.zeros((stop - start, len(running)))
         for k, leak in enumerate(running):
-            for block in range(max(start, leak.since), stop if leak.until < 0 else min(stop, leak.until)):
-                flow[block - start, k] = leak.flow[min(block - leak.since, len(leak.flow) - 1)] if leak.flow else 0.0
+            runs = np.array([leak.runs(block) for block in range(start, stop)])
+            flow[:, k] = np.where(runs, leak.followed(np.arange(start, stop)), 0.0)
         if complete:
             for k, leak in enumerate(running):
                 inside = np.arange(start, stop) >= leak.since

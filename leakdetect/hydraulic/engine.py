@@ -148,14 +148,17 @@ class Engine:
         return self.candidates[np.array([leak.link for leak in leaks], dtype=np.int64)]
 
     def _known(self, leaks: list[Leak]) -> Leaks:
-        flow = np.array([[min(max(leak.flow[-1], 0.0), self.largest) if leak.flow else 0.0 for leak in leaks]])
-        return Leaks(self.places(leaks), flow / M3H)
+        return Leaks(self.places(leaks), np.array([[self._newest(leak) for leak in leaks]]) / M3H)
+
+    def _newest(self, leak: Leak) -> float:
+        """Return a leak's newest flow within what the model can hold [m3/h]."""
+        return min(max(leak.flow[-1], 0.0), self.largest) if leak.flow else 0.0
 
     def sharpen(self, leaks: list[Leak]) -> None:
         """Take each leak's own signature at its flow, where that has moved since it was last taken."""
         every = np.arange(len(self.fitted.loads.centre))
         for leak in leaks:
-            flow = min(max(leak.flow[-1], 0.0), self.largest) if leak.flow else 0.0
+            flow = self._newest(leak)
             if abs(flow - leak.tangent_at) <= max(_MOVED_FLOW, _MOVED_SHARE * flow):
                 continue
             known = self._known(leaks)

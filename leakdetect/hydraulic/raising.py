@@ -121,20 +121,18 @@ class Raiser:
 
         To first order for all, then by whole effects for those that stand out.
         """
-        score, information = seen.against(self.picture.signature)
-        linear = np.sign(score) * score**2 / np.maximum(information, 1e-12)
+        linear, sizes = seen.against(self.picture.signature)
         order = np.argsort(-linear, kind="stable")
         near = int(np.searchsorted(-linear[order], -(linear[order[0]] - _REACH)))
         best = order[: min(max(near, _FEWEST_TRIED), _MOST_TRIED)]
-        flow = float(np.clip(score[best[0]] / max(information[best[0]], 1e-12), 1.0, self.tracker.settings.largest))
+        flow = float(np.clip(sizes[best[0]], 1.0, self.tracker.settings.largest))
         others = [k for k in history.running(history.last) if k.id != leak.id]
         out = np.full(len(linear), -np.inf)
         for _ in range(2):
             table = self.engine.whole_effects(best, flow, others)
-            score, information = seen.against(table)
-            out[best] = np.sign(score) * score**2 / np.maximum(information, 1e-12)
+            out[best], sizes = seen.against(table)
             top = int(np.argmax(out[best]))
-            size = float(np.clip(score[top] / max(information[top], 1e-12), 1.0, self.tracker.settings.largest))
+            size = float(np.clip(sizes[top], 1.0, self.tracker.settings.largest))
             if abs(size - flow) < 0.2 * flow:
                 break
             flow = size

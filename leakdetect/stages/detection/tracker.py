@@ -186,18 +186,18 @@ class Tracker:
         picture, settings = self.picture, self.settings
         links = picture.signature.shape[2]
         price = 2 * np.log(links)
-        quick, _ = _evidence(seen, picture.signature[:, :, self.scan])
+        quick, _ = seen.against(picture.signature[:, :, self.scan])
         running = [k for k in history.running(history.last) if k.since <= since]
-        rival_evidence, rival_size = _evidence(seen, picture.rival)
+        rival_evidence, rival_size = seen.against(picture.rival)
         rival_evidence = np.where(picture.only_less & (rival_evidence > 0), 0.0, rival_evidence)
         rival_top = int(np.argmax(np.abs(rival_evidence)))
         floor = max(settings.threshold, best.value if best else 0.0)
         hopeful = max(quick.max(initial=0.0) * 1.3 - price, abs(rival_evidence[rival_top])) > 0.7 * floor
-        known, known_size = _evidence(seen, _tables(picture, running))
+        known, known_size = seen.against(_tables(picture, running))
         if not hopeful and not (running and np.abs(known).max() > 0.7 * floor):
             value = float(quick.max(initial=0.0) - price)
             return Change(value, "leak", -1, 0.0, since, ramp, quick)
-        evidence, size = _evidence(seen, picture.signature)
+        evidence, size = seen.against(picture.signature)
         allowed = np.where((size >= settings.smallest) & (size <= settings.largest), evidence, -np.inf)
         link = int(np.argmax(allowed))
         options = [
@@ -250,7 +250,7 @@ class Tracker:
                 seen = deviation(self.picture, history, since, course(n, change.ramp))
                 if seen is not None:
                     starts.append(since + 1)
-                    values.append(_evidence(seen, table)[0][0])
+                    values.append(seen.against(table)[0][0])
         likely = [s for s, v in zip(starts, values, strict=True) if v > max(values) - 3.2]
         neighbours = [s for s in starts if s < min(likely)]
         return max(neighbours, default=min(likely)), max(likely)
@@ -311,13 +311,6 @@ def _tables(picture: Picture, leaks: list[Leak]) -> Floats:
     for k, leak in enumerate(leaks):
         out[:, :, k] = leak.tangent if leak.tangent is not None else picture.signature[:, :, leak.link]
     return out
-
-
-def _evidence(seen: Deviation, table: Floats) -> tuple[Floats, Floats]:
-    """Return signed evidence and size of each cause."""
-    score, information = seen.against(table)
-    information = np.maximum(information, 1e-12)
-    return np.sign(score) * score**2 / information, score / information
 
 
 def _rearranged(before: Snapshot, running: list[Leak], levels: int) -> tuple[Floats, Floats]:

@@ -80,9 +80,11 @@ class Deviation:
     load: Floats
 
     def against(self, table: Floats) -> tuple[Floats, Floats]:
-        """Return score and information (see `core.filter.change_test`) of causes in a table (K, C, N)."""
+        """Return the signed evidence and the size of causes in a table (K, C, N): see `core.filter.change_test`."""
         stacked = np.concatenate([np.tensordot(load, table, axes=1) for load in self.load])
-        return change_test(self.value, self.cov, stacked)
+        score, information = change_test(self.value, self.cov, stacked)
+        information = np.maximum(information, 1e-12)
+        return np.sign(score) * score**2 / information, score / information
 
 
 def deviation(
