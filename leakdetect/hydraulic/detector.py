@@ -100,11 +100,16 @@ class HydraulicDetector:
     ) -> tuple[Leaks, Floats]:
         """Track the window of the fit; return the leaks found, with their flow at each step, and the block maxima."""
         tops: list[float] = []
+        found: dict[int, Leak] = {}  # the history forgets those that ended long ago
         run = _Run(self, fitted, boundary, names, step, None)
+
+        def told(top: float) -> None:
+            tops.append(top)
+            found.update({leak.id: leak for leak in run.history.leaks if leak.raised >= 0} if run.history else {})
+
         try:
-            run.take(steps, tops.append, lambda share: self._progress("search", share))
-            history = run.history
-            leaks = [leak for leak in history.leaks if leak.raised >= 0] if history else []
+            run.take(steps, told, lambda share: self._progress("search", share))
+            leaks = list(found.values())
             flow = np.zeros((len(steps), len(leaks)))
             number = np.array([block_of(t) for t in steps.time])
             for k, leak in enumerate(leaks):
