@@ -7,6 +7,8 @@ the reference stays frozen while an anomaly lasts (a windowed generalised likeli
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.linalg as sla
 from numpy.typing import NDArray
@@ -36,8 +38,17 @@ def update(mean: Floats, cov: Floats, observed: Floats, matrix: Floats, noise: F
     return mean + gain @ (observed[good] - h @ mean), (new + new.T) / 2
 
 
-def change_test(deviation: Floats, cov: Floats, candidates: Floats) -> tuple[Floats, Floats]:
-    """Test a deviation against many candidate causes at once.
+@dataclass(frozen=True)
+class Whitened:
+    """A deviation made white: which entries are there, (M,); what whitens them, (m, m); the white deviation, (m,)."""
+
+    good: Mask
+    whitener: Floats
+    rest: Floats
+
+
+def whiten(deviation: Floats, cov: Floats) -> Whitened:
+    """Whiten a deviation.
 
     Parameters
     ----------
@@ -45,6 +56,19 @@ def change_test(deviation: Floats, cov: Floats, candidates: Floats) -> tuple[Flo
         NaN where there is none.
     cov : ndarray, shape (M, M)
         Its covariance when nothing changed.
+    """
+    good = np.isfinite(deviation)
+    lower = np.linalg.cholesky(cov[np.ix_(good, good)])
+    whitener = sla.solve_triangular(lower, np.eye(len(lower)), lower=True, check_finite=False)
+    return Whitened(good, whitener, whitener @ deviation[good])
+
+
+def change_test(deviation: Whitened, candidates: Floats) -> tuple[Floats, Floats]:
+    """Test a deviation against many candidate causes at once.
+
+    Parameters
+    ----------
+    deviation : Whitened
     candidates : ndarray, shape (M, N)
         What a unit of each cause does.
 
@@ -55,8 +79,5 @@ def change_test(deviation: Floats, cov: Floats, candidates: Floats) -> tuple[Flo
     information : ndarray, shape (N,)
         s' W s. The size is score / information, its evidence score^2 / information (twice the log likelihood ratio).
     """
-    good = np.isfinite(deviation)
-    lower = np.linalg.cholesky(cov[np.ix_(good, good)])
-    whitened = sla.solve_triangular(lower, candidates[good], lower=True, check_finite=False)
-    rest = sla.solve_triangular(lower, deviation[good], lower=True, check_finite=False)
-    return whitened.T @ rest, np.einsum("mn,mn->n", whitened, whitened)
+    white = deviation.whitener @ (candidates if deviation.good.all() else candidates[deviation.good])
+    return deviation.rest @ white, np.einsum("mn,mn->n", white, white)

@@ -150,7 +150,7 @@ class HydraulicDetector:
         layers = {name: np.full(shape, np.nan) for name in ("expected", "expected_sd", "residual", "score")}
         scale = np.r_[np.ones(len(boundary.pressures)), np.full(len(boundary.flows), M3H)]
         rows = np.searchsorted(steps.time, data[TIME].values.astype("datetime64[ns]"))
-        sd = np.sqrt(np.diagonal(run.picture.white, axis1=1, axis2=2).mean(axis=0))
+        sd = np.sqrt(np.diagonal(run.engine.fitted.noise.white, axis1=1, axis2=2).mean(axis=0))
         # A leak pulls pressures down and inflows up.
         sign = np.r_[-np.ones(len(boundary.pressures)), np.ones(len(boundary.flows))]
         for channel, sensor in enumerate(boundary.sensors()):
@@ -211,7 +211,8 @@ class _Run:
             f"{owner.name} {fitted.window[0][:10]}/{fitted.window[1][:10]}",
         )  # fmt: skip
         sensors = len(names)
-        self._learnt, self._learnt_with, self._learnt_settings = 0.0, [], 0
+        self._learnt_with: list[Any] = []
+        self._learnt_settings = 0
         if state is None:
             empty = np.zeros((0, sensors))
             times = np.zeros(0, dtype="datetime64[ns]")
@@ -223,12 +224,12 @@ class _Run:
             self.before = state["before"]
             self.history = History.from_plain(state["history"]) if state["history"] else None
             self.raiser.load(state["raiser"])
-            self._learnt, self._learnt_with = state["learnt"], state["learnt_with"]
+            self._learnt_with = state["learnt_with"]
             if self.history:
                 self._learnt_settings = len(self.history.settings)
                 self.engine.set_valves(self.history.settings, self.history.last)
             if self._learnt_with or self._learnt_settings:
-                self.engine.relearn([Leak(0, link, 0, 0, False, 0.0, flow=[flow]) for link, flow in self._learnt_with])
+                self.engine.relearn([Leak(i, link, 0, 0, False, 0.0, flow=[flow]) for i, link, flow in self._learnt_with])
 
     def to_plain(self) -> State:
         """Return the state as arrays and JSON values."""
@@ -237,7 +238,6 @@ class _Run:
             "before": self.before,
             "history": self.history.to_plain() if self.history else {},
             "raiser": self.raiser.to_plain(),
-            "learnt": self._learnt,
             "learnt_with": self._learnt_with,
         }
         return state
@@ -326,8 +326,8 @@ class _Run:
             running = [k for k in leaks if k.since < stop and (k.until < 0 or k.until > start)]
         flow = np.zeros((stop - start, len(running)))
         for k, leak in enumerate(running):
-            runs = np.array([leak.runs(block) for block in range(start, stop)])
-            flow[:, k] = np.where(runs, leak.followed(np.arange(start, stop)), 0.0)
+            blocks = np.arange(start, stop)
+            flow[:, k] = np.where(leak.ran(blocks), leak.followed(blocks), 0.0)
         if complete:
             for k, leak in enumerate(running):
                 inside = np.arange(start, stop) >= leak.since
@@ -354,12 +354,14 @@ class _Run:
         if start >= stop:
             return
         running = [leak for leak in history.running(history.last) if leak.raised >= 0]
-        total = sum(leak.flow[-1] for leak in running if leak.flow)
-        if abs(total - self._learnt) > _RELEARN or len(history.settings) != self._learnt_settings:
+        moved = dict(((i, link), flow) for i, link, flow in self._learnt_with)
+        for leak in running:
+            moved[leak.id, leak.link] = moved.get((leak.id, leak.link), 0.0) - (leak.flow[-1] if leak.flow else 0.0)
+        if sum(abs(flow) for flow in moved.values()) > _RELEARN or len(history.settings) != self._learnt_settings:
             self._learnt_settings = len(history.settings)
             self.engine.set_valves(history.settings, stop)
             self.engine.relearn(running)
-            self._learnt, self._learnt_with = total, [[leak.link, leak.flow[-1]] for leak in running if leak.flow]
+            self._learnt_with = [[leak.id, leak.link, leak.flow[-1]] for leak in running if leak.flow]
         self.engine.sharpen(running)
         values = block_means(self._residual(self._given, start, stop), self.engine.per_block)
         history.observed[history.rows(start, stop)] = values

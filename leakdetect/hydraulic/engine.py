@@ -22,7 +22,8 @@ Ints = NDArray[np.int64]
 
 _DEMAND, _SETTING = "demand of ", "setting of "
 _MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move before its signature is taken anew
-_SECANT_STATES = 3  # load states at which whole effects are computed; those between are interpolated
+_FLOW_GRID = 0.15  # step of the logarithm of flows at which whole effects are computed
+_SECANT_STATES = 2  # load states at which whole effects are computed; those between are interpolated
 
 
 def observe(boundary: Boundary, reading: Floats, given: Drive, balance: Floats) -> Floats:
@@ -86,6 +87,8 @@ class Engine:
         inside = boundary.zone[:, None] == np.arange(len(boundary.zone_names))
         self._inside = (inside[network.start].astype(float) + inside[network.end]) / 2
         self.largest = float(fitted.loads.demand.sum(axis=1).max()) * M3H  # no leak takes more than all that is used
+        self._learnt: dict[int, float] = {}
+        self._whole: dict[tuple[int, tuple[int, tuple[int, ...]]], Floats] = {}
         tables = find_tables(self.model, fitted.loads)
         valves = {_SETTING + network.link_names[v]: int(v) for v in tables.valves}
         rival, rival_names = rivals(boundary, tables, names, network)
@@ -168,15 +171,28 @@ class Engine:
     def relearn(self, leaks: list[Leak]) -> None:
         """Linearise the network anew with the leaks now known."""
         known = self._known(leaks)
+        self._learnt = {leak.id: self._newest(leak) for leak in leaks}
+        self._whole.clear()
         self.picture.signature = leaky_signatures(self.model, self.fitted.loads, known)[:, :, self.candidates]
 
     def whole_effects(self, columns: Ints, flow: float, leaks: list[Leak]) -> Floats:
-        """Return candidates' signatures by the whole effect of a leak of `flow` [m3/h], shape (K, C, n)."""
+        """Return candidates' signatures by the whole effect of a leak of about `flow` [m3/h], shape (K, C, n).
+
+        Beside `leaks`, at the flows with which the network was last linearised. Flows are taken on a grid, so that
+        what was computed once serves until the network is linearised anew.
+        """
         count = len(self.fitted.loads.centre)
-        some = np.unique(np.linspace(1, count - 2, _SECANT_STATES).round().astype(np.int64))
-        found = effects(self.model, self.fitted.loads, self._known(leaks), self.candidates[columns], flow, some)
+        some = np.unique(np.linspace(2, count - 3, _SECANT_STATES).round().astype(np.int64))
+        step = round(np.log(max(flow, 0.1)) / _FLOW_GRID)
+        known = Leaks(self.places(leaks), np.array([[self._learnt.get(k.id, 0.0) for k in leaks]]) / M3H)
+        beside = (step, tuple(sorted(k.id for k in leaks if self._learnt.get(k.id, 0.0) > 0)))
+        new = np.array([c for c in columns.tolist() if (c, beside) not in self._whole], dtype=np.int64)
+        if len(new):
+            links = self.candidates[new]
+            found = effects(self.model, self.fitted.loads, known, links, float(np.exp(step * _FLOW_GRID)), some)
+            self._whole.update({(c, beside): found[:, :, i] for i, c in enumerate(new.tolist())})
         between = np.stack([np.interp(np.arange(count), some, unit) for unit in np.eye(len(some))], axis=1)
-        return np.tensordot(between, found, axes=1)
+        return np.tensordot(between, np.stack([self._whole[c, beside] for c in columns.tolist()], axis=2), axes=1)
 
     def weights(self, given: Drive) -> Floats:
         """Return the load weights of each block, shape (B, K)."""

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 _STEPS = 2  # Gauss-Newton steps
 _SAMPLE = 2500  # steps that they look at
 _ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.1, 0.15  # prior about the drawing: factor of head loss, [m], factor of use
-_WALK_SHARE = 0.3  # of how levels wander from week to week: the rest is leaks that grow too slowly to be told apart
+_WALK_SHARES = (0.3, 0.3, 0.5)  # of how levels wander from week to week, in each round: the rest is leaks not yet found
 _LEAST_DAYS = 14
 _LEAST_THRESHOLD = 30.0  # of evidence, below which lies what errors of the model itself can mimic
 PRESSURE_NOISE, FLOW_NOISE = 0.03, 1.0  # [m], [m3/h] a residual that the model is not asked to explain
@@ -112,7 +112,7 @@ class Fit:
             category[self.boundary.zone == zone, use] = np.exp(value)
         return Physics(drawn.roughness * factor, settings, category)
 
-    def finish(self, leaks: Leaks, threshold: float, tick: Callable[[], None] | None) -> Fitted:
+    def finish(self, leaks: Leaks, share: float, threshold: float, tick: Callable[[], None] | None) -> Fitted:
         """Fit each channel's correction, the balances and the noise at the present physics."""
         given, boundary = self.given, self.boundary
         raw = self.model.run(given, leaks, tick)
@@ -129,7 +129,7 @@ class Fit:
         weights = self.loads.weights(total_load(given))[:whole].reshape(-1, per_block, len(self.loads.centre)).mean(1)
         floor = scales(boundary, PRESSURE_FLOOR, FLOW_FLOOR, BALANCE_FLOOR)
         found = fit_noise(blocks, band_of(weights), 24 // BLOCK_HOURS, floor)
-        noise = replace(found, walk=_WALK_SHARE * found.walk)
+        noise = replace(found, walk=share * found.walk)
         window = (str(self.steps.time[0].astype("datetime64[s]")), str(self.steps.time[-1].astype("datetime64[s]")))
         return Fitted(self.model.physics, correction, self.loads, noise, balance, threshold, window)
 
@@ -188,25 +188,25 @@ def fit(
         If the window is too short or holds nothing usable.
     """
     work = Fit(network, boundary, steps, given)
+    rounds = len(_WALK_SHARES)
     done = 0
 
     def tick() -> None:
         nonlocal done
         done += 1
         if done % 50 == 0:
-            progress("simulate", min(done / (2.0 * len(steps)), 1.0))
+            progress("simulate", min(done / (rounds * len(steps)), 1.0))
 
     try:
-        none = Leaks()
-        progress("calibrate", 0.0)
-        work.calibrate(none)
-        fitted = work.finish(none, start_threshold, tick)
-        leaks, tops = track(fitted)
-        progress("calibrate", 0.5)
-        work.calibrate(leaks)
-        fitted = work.finish(leaks, start_threshold, tick)
-        progress("calibrate", 1.0)
-        return replace(fitted, threshold=threshold_of(tops, false_alarms))
+        leaks, threshold = Leaks(), start_threshold
+        for number, share in enumerate(_WALK_SHARES):
+            progress("calibrate", number / rounds)
+            work.calibrate(leaks)
+            fitted = work.finish(leaks, share, threshold, tick)
+            if number < rounds - 1:
+                leaks, tops = track(fitted)
+                threshold = threshold_of(tops, false_alarms)
+        return fitted
     finally:
         work.close()
 

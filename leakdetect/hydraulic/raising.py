@@ -26,10 +26,12 @@ _SETTLED = 1  # blocks for the first whole one after it began
 _WAIT_STEP, _WAIT_RAMP = 3, 12  # blocks that a vague place is waited for
 _MOST_CANDIDATES = 50
 _SIGNATURE_ERROR = 0.1  # share of its size by which a signature may be wrong
-_REACH, _FEWEST_TRIED, _MOST_TRIED = 40.0, 25, 70  # evidence from the best, and how many links, are looked at again
+_REACH, _FEWEST_TRIED, _MOST_TRIED = 40.0, 20, 50  # evidence from the best, and how many links, are looked at again
 _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
+_REPLACED = (8, 20, 40, 80, 160, 240)  # blocks after it was raised at which its place is looked at again
+_MOVE = 4.0  # evidence that a better place must have
 
 
 class Raiser:
@@ -66,6 +68,9 @@ class Raiser:
                 self._consider(history, leak, ready)
             elif leak.raised < 0:
                 history.leaks.remove(leak)
+        for leak in history.leaks:
+            if leak.raised >= 0 and leak.until < 0 and block - leak.raised in _REPLACED:
+                self._place_anew(history, leak)
         for leak in history.leaks:
             event = self._events.get(leak.id)
             if event is None:
@@ -104,12 +109,37 @@ class Raiser:
             self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
 
+    def _place_anew(self, history: History, leak: Leak) -> None:
+        """Move a raised leak where all that is known since it began says so; the event keeps its place."""
+        if leak.flow[-1] < self.tracker.settings.smallest:
+            return
+        seen = self._seen(history, leak)
+        if seen is None:
+            return
+        evidence, flow, effect = self._evidence(history, leak, seen)
+        best = int(np.argmax(evidence))
+        import os, sys
+        if os.environ.get("SAY"):
+            n=self.network.link_names; c=self.candidates
+            print("PLACE", history.last-leak.since, n[c[leak.link]], "->", n[c[best]], "gain %.1f" % (evidence[best]-evidence[leak.link]), "of %.0f" % evidence[best], "flow %.1f %.1f" % (leak.flow[-1], flow), "%.0f m" % self.network.distances(int(c[leak.link]))[c[best]], file=sys.stderr, flush=True)
+        if best == leak.link or evidence[best] - evidence[leak.link] < _MOVE or evidence[best] < self.tracker.settings.threshold:
+            return
+        leak.link, leak.tangent, leak.tangent_at = best, effect, -1.0
+        self.tracker.relinearise(history, leak.since)
+        self.tracker.follow(history, leak.since)
+
     def _seen(self, history: History, leak: Leak) -> Deviation | None:
         since = leak.since - 1
         if since not in history.snapshots or since + 1 < history.first:
             return None
-        shape = course(history.last - since, leak.ramp)
-        seen = deviation(self.picture, history, since, shape, frozenset({leak.id}))
+        shape, whole = course(history.last - since, leak.ramp), None
+        if leak.raised >= 0:  # the model holds it
+            others = [k for k in history.running(history.last) if k.id != leak.id]
+            whole = self.engine.whole_effects(np.array([leak.link]), max(leak.flow[-1], 1.0), others)[:, :, 0]
+            if leak.ramp:
+                grown = np.maximum(leak.followed(np.arange(leak.since, history.last + 1)), 0.0)
+                shape = grown / max(grown[-1], 1.0)
+        seen = deviation(self.picture, history, since, shape, (leak.id, whole))
         if seen is None:
             return None
         # What the model shows of a leak is itself off by a share of its size.
@@ -125,6 +155,8 @@ class Raiser:
         order = np.argsort(-linear, kind="stable")
         near = int(np.searchsorted(-linear[order], -(linear[order[0]] - _REACH)))
         best = order[: min(max(near, _FEWEST_TRIED), _MOST_TRIED)]
+        if leak.raised >= 0 and leak.link not in best:
+            best = np.append(best, leak.link)
         flow = float(np.clip(sizes[best[0]], 1.0, self.tracker.settings.largest))
         others = [k for k in history.running(history.last) if k.id != leak.id]
         out = np.full(len(linear), -np.inf)

@@ -69,18 +69,29 @@ class Leak:
         """Return its flow in blocks as followed [m3/h]; the newest estimate after the last."""
         if not self.flow:
             return np.zeros(len(blocks))
-        return np.array(self.flow)[np.clip(blocks - self.since, 0, len(self.flow) - 1)]
+        rows = np.clip(blocks - self.since, 0, len(self.flow) - 1)
+        if not len(rows):
+            return np.zeros(0)
+        return np.array(self.flow[rows[0] : rows[-1] + 1])[rows - rows[0]]
 
     def runs(self, block: int) -> bool:
         """Say whether it runs in a block."""
         return self.since <= block and (self.until < 0 or block < self.until)
 
+    def ran(self, blocks: Ints) -> NDArray[np.bool_]:
+        """Say in which blocks it runs."""
+        inside: NDArray[np.bool_] = blocks >= self.since
+        return inside if self.until < 0 else inside & (blocks < self.until)
+
 
 def _course(values: list[float], rows: Ints) -> Floats:
-    """Return values at rows, 0 outside."""
-    inside = (rows >= 0) & (rows < len(values))
+    """Return values at rising rows, 0 outside."""
     out = np.zeros(len(rows))
-    out[inside] = np.array(values)[rows[inside]] if values else 0.0
+    if not len(rows) or not values or rows[0] >= len(values):
+        return out
+    inside = (rows >= 0) & (rows < len(values))
+    first, last = max(int(rows[0]), 0), int(rows[-1]) + 1
+    out[inside] = np.array(values[first:last])[rows[inside] - first]
     return out
 
 
@@ -116,6 +127,10 @@ class History:
         Valves found set anew: from which block on, and by how much [m].
     notes : list of (block, what)
         Sensor faults and operational changes that were explained, for people.
+    surprise : ndarray, shape (B, C)
+        Of each block, what the filter did not foresee: square of the innovation by the variance that the fit gives it.
+    scatter : ndarray, shape (2, C)
+        Factor by which, of late, each band's noise is greater than in the fit; at least 1.
     """
 
     first: int
@@ -128,6 +143,8 @@ class History:
     next_id: int = 1
     settings: list[tuple[int, int, float]] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
+    surprise: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    scatter: Floats = field(default_factory=lambda: np.ones((2, 0)))
 
     @property
     def last(self) -> int:
@@ -141,6 +158,7 @@ class History:
     def append(self, observed: Floats, weights: Floats, band: int) -> int:
         """Add a block; return its number."""
         self.observed = np.vstack([self.observed, observed])
+        self.surprise = np.vstack([self.surprise, np.full(len(observed), np.nan)])
         self.weights = np.vstack([self.weights, weights])
         self.band = np.append(self.band, band)
         return self.last
@@ -162,6 +180,7 @@ class History:
         if self.first < oldest:
             cut = oldest - self.first
             self.observed, self.weights, self.band = self.observed[cut:], self.weights[cut:], self.band[cut:]
+            self.surprise = self.surprise[cut:]
             self.first = oldest
 
     def to_plain(self) -> dict[str, Any]:
@@ -171,6 +190,8 @@ class History:
             "first": self.first,
             "next_id": self.next_id,
             "observed": self.observed,
+            "surprise": self.surprise,
+            "scatter": self.scatter,
             "weights": self.weights,
             "band": self.band,
             "epochs": self.epochs,
@@ -188,6 +209,7 @@ class History:
         """Read what `to_plain` wrote."""
         history = cls(int(plain["first"]), plain["observed"], plain["weights"], plain["band"])
         history.epochs = plain["epochs"].copy()
+        history.surprise, history.scatter = plain["surprise"], plain["scatter"].copy()
         history.next_id = int(plain["next_id"])
         history.leaks = [
             Leak(**{**leak, "flow": list(leak["flow"]), "assumed": list(leak["assumed"])}) for leak in plain["leaks"]

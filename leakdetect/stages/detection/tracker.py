@@ -33,12 +33,14 @@ _RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
 _STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
+_UNSETTLED = 4  # blocks that a burst may wait for its place
 _SETTLING = 3.0  # [days] after which a burst grows no more
 _LEAST_RESET, _RESET_ERROR = 0.1, 0.3  # [m] by which a valve is set anew at least; share of its effect left open
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
 _DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
 _ENDED = 0.6  # share of its flow that a leak must lose to have ended
 _END_WITHIN = 3.0  # [days] within which it must lose it: repairs are sudden
+_LATE, _CLIP, _FEWEST = 20, 3.0, 10  # [days] that tell the scatter of late; deviations at most; blocks at least
 _ROUNDS = 4  # explanations accepted in one block
 _START_LEVEL = 0.05
 
@@ -81,6 +83,7 @@ def begin(picture: Picture, first: int, scale: Floats) -> History:
     cov = np.diag(np.concatenate([scale, scale]) ** 2)
     history.snapshots[first - 1] = Snapshot(np.zeros(levels), cov, ())
     history.epochs = np.full(picture.channels, first - 1, dtype=np.int64)
+    history.surprise, history.scatter = np.zeros((0, picture.channels)), np.ones((2, picture.channels))
     return history
 
 
@@ -136,7 +139,10 @@ class Tracker:
             matrix[:, levels + k] = effect
             observed = observed + effect * leak.held(np.array([block]))[0]
             noise += np.diag((_SIGNATURE_ERROR * mean[levels + k] * effect * picture.uncertain) ** 2)
-        mean, cov = update(mean, cov, observed, matrix, noise)
+        rest = observed - matrix @ mean
+        usual = np.einsum("ij,jk,ik->i", matrix, cov, matrix) + np.diag(noise)
+        history.surprise[row] = rest**2 / usual
+        mean, cov = update(mean, cov, observed, matrix, noise * np.outer(history.scatter[band], history.scatter[band]))
         history.snapshots[block] = Snapshot(mean, cov, ids)
         for k, leak in enumerate(running):
             del leak.flow[block - leak.since :]
@@ -145,11 +151,20 @@ class Tracker:
             if block == history.last and len(leak.flow) > 2 * picture.per_day and max(dry) < -_DRY:
                 leak.until = block + 1
 
+    def _adapt(self, history: History) -> None:
+        """Take the scatter of late for the noise where it is greater than in the fit."""
+        for b in (0, 1):
+            late = history.surprise[history.band == b][-_LATE * self.picture.per_day // 2 :]
+            count = np.isfinite(late).sum(axis=0)
+            mean = np.nansum(np.minimum(late, _CLIP**2), axis=0) / np.maximum(count, 1)
+            history.scatter[b] = np.sqrt(np.maximum(np.where(count >= _FEWEST, mean, 1.0), 1.0))
+
     # -- one block ---------------------------------------------------------------------------------------------
 
     def take(self, history: History, observed: Floats, weights: Floats, band: int) -> float:
         """Take a block; return its greatest evidence before anything is explained."""
         block = history.append(observed, weights, band)
+        self._adapt(history)
         self._filter(history, block)
         top = -np.inf
         for _ in range(_ROUNDS):
@@ -157,7 +172,10 @@ class Tracker:
             if change is None:
                 break
             top = max(top, change.value)
-            if change.value < self.settings.threshold:
+            # While a burst waits for its place, what is left is mostly what its signature gets wrong.
+            new = [leak for leak in history.running(block) if leak.raised < 0 and not leak.ramp]
+            unsettled = any(block - leak.detected <= _UNSETTLED for leak in new)
+            if change.value < self.settings.threshold or (unsettled and change.cause != "growth"):
                 break
             self.accept(history, change)
         history.trim(HORIZON * self.picture.per_day, self.picture.per_day)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.core.filter import change_test
+from leakdetect.core.filter import Whitened, change_test, whiten
 from leakdetect.stages.detection.history import History, Leak, Snapshot
 
 Floats = NDArray[np.float64]
@@ -79,16 +80,21 @@ class Deviation:
     cov: Floats
     load: Floats
 
+    @cached_property
+    def _whitened(self) -> Whitened:
+        return whiten(self.value, self.cov)
+
     def against(self, table: Floats) -> tuple[Floats, Floats]:
         """Return the signed evidence and the size of causes in a table (K, C, N): see `core.filter.change_test`."""
-        stacked = np.concatenate([np.tensordot(load, table, axes=1) for load in self.load])
-        score, information = change_test(self.value, self.cov, stacked)
+        states, channels, causes = table.shape
+        stacked = (self.load @ table.reshape(states, channels * causes)).reshape(2 * channels, causes)
+        score, information = change_test(self._whitened, stacked)
         information = np.maximum(information, 1e-12)
         return np.sign(score) * score**2 / information, score / information
 
 
 def deviation(
-    picture: Picture, history: History, since: int, shape: Floats, leave_out: frozenset[int] = frozenset()
+    picture: Picture, history: History, since: int, shape: Floats, leave_out: tuple[int, Floats | None] | None = None
 ) -> Deviation | None:
     """Compare the blocks after `since` with what the state at its end predicts.
 
@@ -98,8 +104,8 @@ def deviation(
         A block that has a snapshot.
     shape : ndarray, shape (n,)
         The course of the supposed change over the n blocks after `since`.
-    leave_out : set of int
-        Ids of leaks that are to be explained anew.
+    leave_out : (int, ndarray of shape (K, C) or None), optional
+        Id of a leak that is to be explained anew, and what 1 m3/h of it does as a whole where the model held it.
 
     Returns
     -------
@@ -112,7 +118,11 @@ def deviation(
     rows = history.rows(since + 1, since + 1 + n)
     observed, weights, band = history.observed[rows], history.weights[rows], history.band[rows]
     blocks = np.arange(since + 1, since + 1 + n)
-    leaks = [leak for leak in history.leaks if leak.id not in leave_out and leak.since <= blocks[-1]]
+    out, whole = leave_out or (-1, None)
+    leaks = [leak for leak in history.leaks if leak.id != out and leak.since <= blocks[-1]]
+    if whole is not None:
+        held = next(leak for leak in history.leaks if leak.id == out).held(blocks)
+        observed = observed + weights @ whole * held[:, None]
     leaks = [leak for leak in leaks if leak.since + max(len(leak.assumed), len(leak.flow)) > blocks[0]]
     frozen, cov = _beliefs(history, snapshot, leaks, n, picture)
     moved = history.epochs > since
@@ -127,11 +137,11 @@ def deviation(
         if square == 0:
             noise[part, part] = np.eye(channels)
             continue
-        noise[part, part] = picture.white[b] / square
+        noise[part, part] = picture.white[b] * np.outer(history.scatter[b], history.scatter[b]) / square
         course = shape[here]
         rest = observed[here] - snapshot.mean[part]
         for k, leak in enumerate(leaks):
-            running = np.array([leak.runs(int(i)) for i in blocks[here]], dtype=float)
+            running = leak.ran(blocks[here]).astype(float)
             effect = picture.at(weights[here], leak)
             now = leak.followed(blocks[here]) if np.isnan(frozen[k]) else frozen[k]
             rest = rest - effect * (now * running - leak.held(blocks[here]))[:, None]
