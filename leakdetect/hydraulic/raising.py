@@ -31,6 +31,7 @@ _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
 _REPLACED = (8, 20, 40, 80, 160, 240)  # blocks after it was raised at which its place is looked at again
+_NEIGHBOUR_M = 600.0
 _MOVE = 4.0  # evidence that a better place must have
 
 
@@ -65,6 +66,10 @@ class Raiser:
         """Raise, place anew, withdraw and end, after a block whose last reading came at `ready`."""
         for leak in list(history.leaks):
             if leak.raised < 0 and leak.until < 0:
+                if leak.detected == block and self._transferred(history, leak):
+                    continue
+                if leak.detected == block and self._misplaced_neighbour(history, leak):
+                    continue
                 self._consider(history, leak, ready)
             elif leak.raised < 0:
                 history.leaks.remove(leak)
@@ -86,6 +91,14 @@ class Raiser:
         seen = self._seen(history, leak)
         if seen is None:
             return
+        if not leak.ramp and history.last - leak.since > 1:  # did it begin in the block after?
+            later = self._seen(history, replace(leak, since=leak.since + 1))
+            if later is not None and later.best(self.picture.signature) > seen.best(self.picture.signature):
+                self.tracker.drop(history, leak)
+                leak.since, seen = leak.since + 1, later
+                del leak.flow[0], leak.assumed[:1]
+                history.leaks.append(leak)
+                self.tracker.follow(history, leak.since)
         evidence, flow, effect = self._evidence(history, leak, seen)
         age = history.last - leak.detected
         best = int(np.argmax(evidence))
@@ -93,8 +106,7 @@ class Raiser:
         weak = evidence[best] < 0.5 * self.tracker.settings.threshold and age > 0
         small = bool(leak.flow) and leak.flow[-1] < self.tracker.settings.smallest
         if weak or (small and waited):
-            history.leaks.remove(leak)
-            self.tracker.follow(history, leak.since)
+            self.tracker.drop(history, leak)
             return
         leak.link, leak.tangent = best, effect
         leak.flow = (course(history.last - leak.since + 1, leak.ramp) * flow).tolist()
@@ -109,13 +121,43 @@ class Raiser:
             self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
 
-    def _place_anew(self, history: History, leak: Leak) -> None:
+    def _transferred(self, history: History, new: Leak) -> bool:
+        """Say whether a new leak is a known one that ended beside it in the same block: that was misplaced, not mended."""
+        away = self.network.distances(int(self.candidates[new.link]))[self.candidates]
+        for leak in history.leaks:
+            event = self._events.get(leak.id)
+            if event is None or leak.until < 0 or event.end is not None or event.status == Status.REPAIRED:
+                continue
+            if away[leak.link] <= _NEIGHBOUR_M and abs(leak.until - new.since) <= 3 * self.picture.per_day:
+                since = min(leak.until, new.since)
+                leak.until, leak.link, leak.tangent, leak.tangent_at = -1, new.link, None, -1.0
+                leak.flow.extend(new.flow[-(history.last + 1 - leak.since - len(leak.flow)) :])
+                history.leaks.remove(new)
+                self.tracker.relinearise(history, since)
+                self.tracker.follow(history, since)
+                return True
+        return False
+
+    def _misplaced_neighbour(self, history: History, new: Leak) -> bool:
+        """Say whether a new leak is gone once a known one near it has moved."""
+        away = self.network.distances(int(self.candidates[new.link]))[self.candidates]
+        near = [k for k in history.running(history.last) if k.raised >= 0 and away[k.link] <= _NEIGHBOUR_M]
+        if not near:
+            return False
+        self.tracker.drop(history, new)
+        if any([self._place_anew(history, leak) for leak in near]):
+            return True
+        history.leaks.append(new)
+        self.tracker.follow(history, new.since)
+        return False
+
+    def _place_anew(self, history: History, leak: Leak) -> bool:
         """Move a raised leak where all that is known since it began says so; the event keeps its place."""
         if leak.flow[-1] < self.tracker.settings.smallest:
-            return
+            return False
         seen = self._seen(history, leak)
         if seen is None:
-            return
+            return False
         evidence, flow, effect = self._evidence(history, leak, seen)
         best = int(np.argmax(evidence))
         import os, sys
@@ -123,10 +165,11 @@ class Raiser:
             n=self.network.link_names; c=self.candidates
             print("PLACE", history.last-leak.since, n[c[leak.link]], "->", n[c[best]], "gain %.1f" % (evidence[best]-evidence[leak.link]), "of %.0f" % evidence[best], "flow %.1f %.1f" % (leak.flow[-1], flow), "%.0f m" % self.network.distances(int(c[leak.link]))[c[best]], file=sys.stderr, flush=True)
         if best == leak.link or evidence[best] - evidence[leak.link] < _MOVE or evidence[best] < self.tracker.settings.threshold:
-            return
+            return False
         leak.link, leak.tangent, leak.tangent_at = best, effect, -1.0
         self.tracker.relinearise(history, leak.since)
         self.tracker.follow(history, leak.since)
+        return True
 
     def _seen(self, history: History, leak: Leak) -> Deviation | None:
         since = leak.since - 1

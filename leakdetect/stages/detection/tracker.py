@@ -33,7 +33,9 @@ _RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
 _STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
+_LEAP, _LEAP_SHARE = 4.0, 0.8  # [m3/h], share of its flow by which a slow leak may grow at once
 _UNSETTLED = 4  # blocks that a burst may wait for its place
+_ENDING = 0.3  # share of a rival's evidence from which an end is worth waiting for
 _SETTLING = 3.0  # [days] after which a burst grows no more
 _LEAST_RESET, _RESET_ERROR = 0.1, 0.3  # [m] by which a valve is set anew at least; share of its effect left open
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
@@ -114,6 +116,11 @@ class Tracker:
         """Filter blocks from `start` to the newest, from the snapshot before `start`."""
         for block in range(start, history.last + 1):
             self._filter(history, block)
+
+    def drop(self, history: History, leak: Leak) -> None:
+        """Forget a leak, as if it had never been followed."""
+        history.leaks.remove(leak)
+        self.follow(history, leak.since)
 
     def _filter(self, history: History, block: int) -> None:
         picture = self.picture
@@ -212,6 +219,8 @@ class Tracker:
         floor = max(settings.threshold, best.value if best else 0.0)
         hopeful = max(quick.max(initial=0.0) * 1.3 - price, abs(rival_evidence[rival_top])) > 0.7 * floor
         known, known_size = seen.against(_tables(picture, running))
+        if history.last - since == 1 and known.min(initial=0.0) < -_ENDING * abs(rival_evidence[rival_top]):
+            return None  # a leak may have ended within the block: the next one tells
         if not hopeful and not (running and np.abs(known).max() > 0.7 * floor):
             value = float(quick.max(initial=0.0) - price)
             return Change(value, "leak", -1, 0.0, since, ramp, quick)
@@ -231,16 +240,18 @@ class Tracker:
                     Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
-            elif self._may_grow(leak, history.last) and known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN:
+            elif self._may_grow(leak, history.last, float(known_size[k]), ramp) and known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN:
                 options.append(
                     Change(float(evidence[link] - price + 1e-6), "growth", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
         return max(options, key=lambda c: c.value)
 
-    def _may_grow(self, leak: Leak, block: int) -> bool:
-        """Say whether more flow may be a known leak's growth: a burst has its size within days."""
-        return leak.ramp or block - leak.since <= _SETTLING * self.picture.per_day
+    def _may_grow(self, leak: Leak, block: int, size: float, ramp: bool) -> bool:
+        """Say whether more flow may be a known leak's growth: a burst has its size within days, others grow slowly."""
+        if not leak.ramp:
+            return block - leak.since <= _SETTLING * self.picture.per_day
+        return ramp or size <= max(_LEAP, _LEAP_SHARE * (leak.flow[-1] if leak.flow else 0.0))
 
     # -- explanations ------------------------------------------------------------------------------------------
 

@@ -92,6 +92,10 @@ class Deviation:
         information = np.maximum(information, 1e-12)
         return np.sign(score) * score**2 / information, score / information
 
+    def best(self, table: Floats) -> float:
+        """Return the greatest evidence of causes in a table (K, C, N)."""
+        return float(self.against(table)[0].max())
+
 
 def deviation(
     picture: Picture, history: History, since: int, shape: Floats, leave_out: tuple[int, Floats | None] | None = None
