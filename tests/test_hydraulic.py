@@ -13,9 +13,11 @@ from leakdetect import demo, pipeline, schema
 from leakdetect.errors import NotFittedError, ReadingsError
 from leakdetect.events import Event, Kind, Repair, Status
 from leakdetect.hydraulic import HydraulicDetector
+from leakdetect.hydraulic.fitted import Fitted
 from leakdetect.hydraulic.steps import Steps, block_of, block_start, from_dataset, step_of, week_seconds
 from leakdetect.network import Network
 from leakdetect.site import Site
+from leakdetect.stages.detection import tracker
 
 HOUR = np.timedelta64(1, "h")
 
@@ -148,6 +150,27 @@ def test_a_repair_is_believed_and_not_before_it_is_done(town: Town, said: Said) 
     assert abs(repaired.end - time) <= np.timedelta64(6, "h")
     _, events, _ = detector.update(town.model, {}, town.data.isel(time=slice(0, until - 18)))
     assert next(e for e in events if e.id == growing.event.id).status == Status.OPEN
+
+
+def test_a_fit_takes_out_leaks_that_ended_long_ago(town: Town, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracker forgets a leak some weeks after its end; the window of a fit still leaked then."""
+    first = said[0][0]
+    mended = first.raised_at + np.timedelta64(2, "D")
+    detector = HydraulicDetector(
+        town.network, timezone=town.site.timezone, settings=town.site.detection,
+        repairs=[Repair(first.candidates[0].link, mended)],
+    )  # fmt: skip
+    monkeypatch.setattr(tracker, "HORIZON", 3)
+    boundary, names = detector._boundary(town.data)
+    fitted = Fitted.from_dataset(town.model, town.network, detector._channels(boundary, names))
+    step = step_of(town.data)
+    steps = from_dataset(town.data, step)
+    leaks, _ = detector._follow_window(fitted, boundary, names, steps, step)
+    column = leaks.links.tolist().index(town.network.link(first.candidates[0].link))
+    runs = leaks.flow[:, column] > 0
+    assert runs.any()
+    assert steps.time[runs].max() <= mended
+    assert steps.time[-1] - mended > np.timedelta64(10, "D")
 
 
 def test_kinds(town: Town, said: Said) -> None:

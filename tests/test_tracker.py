@@ -224,6 +224,25 @@ def test_too_small_and_too_large_are_not_looked_for() -> None:
         assert all(settings.smallest * 0.7 < max(leak.flow) < settings.largest * 1.3 for leak in history.leaks)
 
 
+def test_a_restless_channel_counts_for_less() -> None:
+    """Where innovations scatter by more than the fit says, the noise is what they say."""
+    world = invent(60, {})
+    random = np.random.default_rng(3)
+    sd = np.sqrt(np.diag(world.picture.white[0]))
+    world.observed[:, 4] += random.normal(size=len(world.observed)) * 3 * sd[4]
+    history = track(world)
+    assert ((history.scatter[:, 4] > 1.7) & (history.scatter[:, 4] < 3.2)).all()  # clipped, so less than the 3.2 it is
+    assert np.delete(history.scatter, 4, axis=1) == pytest.approx(1.1, abs=0.25)
+    assert history.leaks == []
+
+
+def test_a_burst_is_no_growth_of_a_slow_leak() -> None:
+    history = track(invent(70, {37: ramp(20, 6.0, 24), 41: step(60, 9.0)}))
+    running = [leak for leak in history.leaks if leak.until < 0]
+    assert len(running) == 2
+    assert day(running[1].since) == pytest.approx(60, abs=0.5)
+
+
 # -- memory -------------------------------------------------------------------------------------------------------
 
 

@@ -229,7 +229,8 @@ class _Run:
                 self._learnt_settings = len(self.history.settings)
                 self.engine.set_valves(self.history.settings, self.history.last)
             if self._learnt_with or self._learnt_settings:
-                self.engine.relearn([Leak(i, link, 0, 0, False, 0.0, flow=[flow]) for i, link, flow in self._learnt_with])
+                learnt = [Leak(i, link, 0, 0, False, 0.0, flow=[flow]) for i, link, flow in self._learnt_with]
+                self.engine.relearn(learnt)
 
     def to_plain(self) -> State:
         """Return the state as arrays and JSON values."""
@@ -354,7 +355,7 @@ class _Run:
         if start >= stop:
             return
         running = [leak for leak in history.running(history.last) if leak.raised >= 0]
-        moved = dict(((i, link), flow) for i, link, flow in self._learnt_with)
+        moved = {(i, link): flow for i, link, flow in self._learnt_with}
         for leak in running:
             moved[leak.id, leak.link] = moved.get((leak.id, leak.link), 0.0) - (leak.flow[-1] if leak.flow else 0.0)
         if sum(abs(flow) for flow in moved.values()) > _RELEARN or len(history.settings) != self._learnt_settings:

@@ -72,7 +72,8 @@ class Leak:
         rows = np.clip(blocks - self.since, 0, len(self.flow) - 1)
         if not len(rows):
             return np.zeros(0)
-        return np.array(self.flow[rows[0] : rows[-1] + 1])[rows - rows[0]]
+        flow: Floats = np.array(self.flow[rows[0] : rows[-1] + 1])[rows - rows[0]]
+        return flow
 
     def runs(self, block: int) -> bool:
         """Say whether it runs in a block."""

@@ -240,7 +240,9 @@ class Tracker:
                     Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
-            elif self._may_grow(leak, history.last, float(known_size[k]), ramp) and known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN:
+            elif known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN and self._may_grow(
+                leak, history.last, float(known_size[k]), ramp
+            ):
                 options.append(
                     Change(float(evidence[link] - price + 1e-6), "growth", leak.id, float(known_size[k]), since, ramp,
                            evidence)
