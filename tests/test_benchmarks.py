@@ -109,11 +109,11 @@ def test_accuracy_on_the_village() -> None:
 def test_what_it_says_when_a_world_is_none(benchmarks: ModuleType, tmp_path: Path, project: Path) -> None:
     accuracy, setting = benchmarks.accuracy, benchmarks.Setting
     with pytest.raises(InputError, match="no such folder"):
-        accuracy._model_of(tmp_path / "nowhere", setting())
+        accuracy.model_of(tmp_path / "nowhere", setting())
     with pytest.raises(InputError, match="name the world's model with --network"):
-        accuracy._model_of(tmp_path, setting())
+        accuracy.model_of(tmp_path, setting())
     model = project / "networks" / "village.inp"
-    assert accuracy._model_of(tmp_path, setting(networks=(model,))) == model
+    assert accuracy.model_of(tmp_path, setting(networks=(model,))) == model
     from leakdetect.epanet import load_network
 
     with pytest.raises(InputError, match="BattLeDIM's layout"):
