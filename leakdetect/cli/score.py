@@ -212,7 +212,10 @@ class Group(StrEnum):
     SPEED = "speed"
 
 
-@app.command(epilog="Example: leakdetect benchmark speed --small")
+@app.command(
+    epilog="Example: leakdetect benchmark speed --small, or "
+    "leakdetect benchmark accuracy --only pooled --network town.inp --simulate 10 --keep worlds"
+)
 def benchmark(
     group: Annotated[Group | None, typer.Argument(help="accuracy or speed; both if not given.")] = None,
     *,
