@@ -6,7 +6,21 @@ one of years ago. What measures something else gets a new id.
 
 from __future__ import annotations
 
-from . import accuracy, speed
+from . import ablation, accuracy, injection, pooled, speed, table, worlds
 from .registry import REGISTRY, Benchmark, Row, Setting, machine, run
 
-__all__ = ["REGISTRY", "Benchmark", "Row", "Setting", "accuracy", "machine", "run", "speed"]
+__all__ = [
+    "REGISTRY",
+    "Benchmark",
+    "Row",
+    "Setting",
+    "ablation",
+    "accuracy",
+    "injection",
+    "machine",
+    "pooled",
+    "run",
+    "speed",
+    "table",
+    "worlds",
+]

@@ -7,33 +7,47 @@ import operator
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_COMPARE = {">=": operator.ge, "<=": operator.le}
+if TYPE_CHECKING:
+    from leakdetect.events import Event
+
+_COMPARE = {">=": operator.ge, ">": operator.gt, "<=": operator.le}
 
 
 @dataclass(frozen=True)
 class Target:
     """What a figure is to reach."""
 
-    sign: str  # '>=' or '<='
+    sign: str  # '>=', '>' or '<='
     value: float
     small: str = ""  # a thing too small to be held to it
+    upto: float = math.inf  # where there is a too much as well
 
     def met(self, value: float) -> bool:
         """Say whether it is reached; NaN never is."""
-        return bool(_COMPARE[self.sign](value, self.value))
+        return bool(_COMPARE[self.sign](value, self.value)) and value <= self.upto
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.value:g}"
+        return f"{self.value:g}-{self.upto:g}" if math.isfinite(self.upto) else f"{self.sign} {self.value:g}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval; NaN where there is none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)
 class Row:
-    """A figure: `ok` is None where nothing is wanted of it."""
+    """A figure: `ok` is None where nothing is wanted of it, `low` and `high` where no interval is known."""
 
     id: str
     value: float | None
@@ -41,6 +55,8 @@ class Row:
     target: str | None
     ok: bool | None
     machine: str
+    low: float | None = None
+    high: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -60,20 +76,45 @@ class Setting:
     networks : tuple of Path
         Model files: more for speed, and the model of worlds that bring none.
     detectors : tuple of str
-        Names of `leakdetect.detectors`; all if empty.
+        Names of `leakdetect.detectors`; if empty, all on single worlds and the hydraulic one over worlds.
+    every : bool
+        Over worlds, every detector that names pipes.
+    simulate : int or None
+        How many two-year worlds to make on each network; None makes two where no worlds are named.
+    sensors : Path or None
+        Where the first network is measured; spread over it if None.
+    seed : int
+        Of the first of these worlds; the next has the next.
+    keep : Path or None
+        Where worlds are made, and found again by a later run; None for a folder that goes with the run.
+    ablation : bool
+        Run the hydraulic detector with each of its switches turned, too.
+    readings : Path or None
+        A table of inflows, or a site folder, for leaks to be added to; made up if None.
     note : callable
         Told what is being measured.
+    events : dict
+        What detectors have raised in this run, by world and detector: several benchmarks ask for the same.
     """
 
     small: bool = False
     worlds: tuple[Path, ...] = ()
     networks: tuple[Path, ...] = ()
     detectors: tuple[str, ...] = ()
+    every: bool = False
+    simulate: int | None = None
+    sensors: Path | None = None
+    seed: int = 1
+    keep: Path | None = None
+    ablation: bool = False
+    readings: Path | None = None
     note: Callable[[str], None] = field(default=lambda text: None)
+    events: dict[tuple[Path, str], list[Event]] = field(default_factory=dict, compare=False)
 
 
-Measure = Callable[[Setting], Iterator[tuple[str, tuple[float, ...]]]]
-"""Yields the name of what it measured on, and a value for each figure; NaN where there is none."""
+Measure = Callable[[Setting], Iterator[tuple[str, tuple[float | Estimate | None, ...]]]]
+"""Yields the name of what it measured on, and a value for each figure; NaN where there is none, None where the figure
+is not one of this thing."""
 
 
 @dataclass(frozen=True)
@@ -112,23 +153,40 @@ def benchmark(group: str, *figures: Figure) -> Callable[[Measure], Measure]:
     return register
 
 
-def run(setting: Setting, group: str | None = None) -> Iterator[Row]:
-    """Run the benchmarks of a group, or all, and yield their figures as they come."""
+def run(setting: Setting, group: str | None = None, only: str = "") -> Iterator[Row]:
+    """Run the benchmarks of a group, or all, and yield their figures as they come; `only` those whose ids begin so."""
     where = machine()
-    for entry in REGISTRY:
-        if group is not None and entry.group != group:
-            continue
-        for name, values in entry.measure(setting):
-            for figure, value in zip(entry.figures, values, strict=True):
-                target = figure.target if figure.target and figure.target.small != name else None
-                yield Row(
-                    id=figure.id.format(name),
-                    value=float(value) if math.isfinite(value) else None,
-                    unit=figure.unit,
-                    target=str(target) if target else None,
-                    ok=target.met(value) if target else None,
-                    machine=where,
-                )
+    with tempfile.TemporaryDirectory(prefix="leakdetect-") as folder:
+        setting = replace(setting, keep=setting.keep or Path(folder))
+        for entry in REGISTRY:
+            wanted = any(_may_begin(figure, only) for figure in entry.figures)
+            if not wanted or (group is not None and entry.group != group):
+                continue
+            for name, values in entry.measure(setting):
+                for figure, value in zip(entry.figures, values, strict=True):
+                    if value is not None and figure.id.format(name).startswith(only):
+                        yield _row(figure, name, value if isinstance(value, Estimate) else Estimate(value), where)
+
+
+def _may_begin(figure: Figure, only: str) -> bool:
+    """Say whether an id of a figure may begin so, whatever it is measured on."""
+    before = figure.id.partition("{}")[0]
+    return before.startswith(only) or only.startswith(before)
+
+
+def _row(figure: Figure, name: str, found: Estimate, where: str) -> Row:
+    target = figure.target if figure.target and figure.target.small != name else None
+    value, low, high = (float(v) if math.isfinite(v) else None for v in (found.value, found.low, found.high))
+    return Row(
+        id=figure.id.format(name),
+        value=value,
+        unit=figure.unit,
+        target=str(target) if target else None,
+        ok=target.met(found.value) if target else None,
+        machine=where,
+        low=low,
+        high=high,
+    )
 
 
 def machine() -> str:

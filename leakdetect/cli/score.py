@@ -212,7 +212,10 @@ class Group(StrEnum):
     SPEED = "speed"
 
 
-@app.command(epilog="Example: leakdetect benchmark speed --small")
+@app.command(
+    epilog="Example: leakdetect benchmark speed --small, or "
+    "leakdetect benchmark accuracy --only pooled --network town.inp --simulate 10 --keep worlds"
+)
 def benchmark(
     group: Annotated[Group | None, typer.Argument(help="accuracy or speed; both if not given.")] = None,
     *,
@@ -223,9 +226,40 @@ def benchmark(
     ] = None,
     network: Annotated[
         list[Path] | None,
-        typer.Option(help="Also measure speed on this model; the model of worlds that bring none; may be repeated."),
+        typer.Option(
+            help="Also measure speed on this model; the model of worlds that bring none and of those that are "
+            "simulated; may be repeated."
+        ),
+    ] = None,
+    sensors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Sensors of the simulated worlds: CSV with the columns quantity,element.", show_default=False
+        ),
+    ] = None,
+    simulate: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Two-year worlds to make on each network, every second with nuisances.",
+            show_default="2 where no world or network is named, on the sample networks",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first simulated world; the next has the next.")] = 1,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Folder for simulated worlds; those it holds already are used.", show_default=False),
     ] = None,
     detector: Annotated[list[str] | None, typer.Option(help="Only this detector; may be repeated.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Over worlds, the baselines beside the hydraulic one.")] = False,
+    ablation: Annotated[bool, typer.Option(help="Also turn each switch of the hydraulic detector.")] = False,
+    readings: Annotated[
+        Path | None,
+        typer.Option(help="A table of inflows or a site folder, for leaks to be added to.", show_default="made up"),
+    ] = None,
+    only: Annotated[
+        str, typer.Option(help="Only figures whose id begins so, such as pooled.", show_default=False)
+    ] = "",
 ) -> None:
     """Measure accuracy and speed, against their targets; exit code 1 if a target is missed."""
     from rich.console import Console
@@ -240,19 +274,33 @@ def benchmark(
             worlds=tuple(worlds or ()),
             networks=tuple(network or ()),
             detectors=tuple(detector or ()),
+            every=every,
+            simulate=simulate,
+            sensors=sensors,
+            seed=seed,
+            keep=keep,
+            ablation=ablation,
+            readings=readings,
             note=status.update,
         )
-        rows = list(registry.run(setting, group))
+        rows = list(registry.run(setting, group, only))
     if as_json:
         _print_json([row.to_dict() for row in rows])
     else:
         table = [
-            [r.id, _significant(r.value), r.unit, r.target or "", {None: "", True: "ok", False: "missed"}[r.ok]]
+            [
+                r.id, _significant(r.value), _interval(r.low, r.high), r.unit, r.target or "",
+                {None: "", True: "ok", False: "missed"}[r.ok],
+            ]
             for r in rows
-        ]
-        _print_table(registry.machine(), ["benchmark", "value", "unit", "target", ""], table)
+        ]  # fmt: skip
+        _print_table(registry.machine(), ["benchmark", "value", "95 %", "unit", "target", ""], table)
     if any(row.ok is False for row in rows):
         raise typer.Exit(1)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{_significant(low)} to {_significant(high)}"
 
 
 def _significant(value: float | None) -> str:
