@@ -12,6 +12,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+STEP_WALK, SETTLED = 0.1, 30.0
+"""[m3/h per sqrt(day)] by which a flow that has its size may wander; [days] after which it has."""
+
+
 @dataclass
 class Leak:
     """A leak that the tracker follows.
@@ -74,6 +78,11 @@ class Leak:
             return np.zeros(0)
         flow: Floats = np.array(self.flow[rows[0] : rows[-1] + 1])[rows - rows[0]]
         return flow
+
+    def wander(self, block: int, per_day: int) -> float:
+        """Return by how much its flow may wander [m3/h per sqrt(day)]: less once it has long not been let move."""
+        settled = block - max(self.since, self.doubted) > SETTLED * per_day
+        return min(self.walk, STEP_WALK) if settled else self.walk
 
     def runs(self, block: int) -> bool:
         """Say whether it runs in a block."""

@@ -16,7 +16,7 @@ import scipy.linalg as sla
 from numpy.typing import NDArray
 
 from leakdetect.core.filter import update
-from leakdetect.stages.detection.history import History, Leak, Snapshot
+from leakdetect.stages.detection.history import STEP_WALK, History, Leak, Snapshot
 from leakdetect.stages.detection.windows import Deviation, Picture, deviation
 
 Floats = NDArray[np.float64]
@@ -30,8 +30,9 @@ HORIZON = 66
 
 _RAMP_FROM = 2.0  # [days] a shorter ramp cannot be told from a step
 _RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
+_GROWN = 60.0  # [days] in which most slow leaks have grown
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
-_STEP_WALK, _RAMP_WALK = 0.1, 0.6  # [m3/h per sqrt(day)]
+_RAMP_WALK = 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
 _LEAP, _LEAP_SHARE = 4.0, 0.8  # [m3/h], share of its flow by which a slow leak may grow at once
 _UNSETTLED = 4  # blocks that a burst may wait for its place
@@ -138,7 +139,7 @@ class Tracker:
         noise = picture.white[band].copy()
         observed = history.observed[row][0]
         for k, leak in enumerate(running):
-            room = leak.walk**2 / picture.per_day
+            room = leak.wander(block, picture.per_day) ** 2 / picture.per_day
             if block in (leak.since + 1, leak.doubted + 2) and not leak.ramp:
                 room += max(3.0, abs(mean[levels + k])) ** 2  # the block in which it began held only a part of it
             cov[levels + k, levels + k] += room
@@ -240,7 +241,7 @@ class Tracker:
                     Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
                            evidence)
                 )  # fmt: skip
-            elif known[k] > max(evidence[link], 0.0) - _GROWTH_MARGIN and self._may_grow(
+            elif known[k] > max(evidence[link], 0.0) - self._margin(leak, history.last) and self._may_grow(
                 leak, history.last, float(known_size[k]), ramp
             ):
                 options.append(
@@ -248,6 +249,10 @@ class Tracker:
                            evidence)
                 )  # fmt: skip
         return max(options, key=lambda c: c.value)
+
+    def _margin(self, leak: Leak, block: int) -> float:
+        """Return the evidence by which a new leak must beat the growth of a known one; none once that has grown."""
+        return _GROWTH_MARGIN if block - leak.since <= _GROWN * self.picture.per_day else 0.0
 
     def _may_grow(self, leak: Leak, block: int, size: float, ramp: bool) -> bool:
         """Say whether more flow may be a known leak's growth: a burst has its size within days, others grow slowly."""
@@ -264,7 +269,7 @@ class Tracker:
         self.follow(history, change.since + 1)
 
     def _new(self, history: History, change: Change) -> None:
-        walk = _RAMP_WALK if change.ramp else _STEP_WALK
+        walk = _RAMP_WALK if change.ramp else STEP_WALK
         leak = Leak(history.next_id, change.index, change.since + 1, history.last, change.ramp, walk)
         leak.flow = (course(history.last - change.since, change.ramp) * change.size).tolist()
         leak.low_onset, leak.high_onset = self._onset(history, change)

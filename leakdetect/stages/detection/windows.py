@@ -194,7 +194,7 @@ def _beliefs(
             for other, twin in enumerate(leaks):
                 if known[other]:
                     cov[row, levels + other] = snapshot.cov[old, place[twin.id]]
-            cov[row, row] += leak.walk**2 * wandered / picture.per_day
+            cov[row, row] += leak.wander(since, picture.per_day) ** 2 * wandered / picture.per_day
         else:
             cov[row, row] = 1.0 + (0.3 * (leak.flow[-1] if leak.flow else 0.0)) ** 2
     return frozen, cov
