@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from leakdetect.hydraulic.fit import Fit
+from leakdetect.hydraulic import fit, placing, raising
 from leakdetect.stages.detection import tracker
 
 Switch = Callable[[], AbstractContextManager[None]]
@@ -35,13 +35,23 @@ def patched(owner: Any, **values: Any) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def _as_drawn(self: Fit, leaks: object) -> None:
+def _as_drawn(self: fit.Fit, leaks: object) -> None:
     """Leave the physics as the drawing has it."""
 
 
+@contextmanager
+def _places_as_first_said() -> Iterator[None]:
+    with patched(raising, _LOOKED_AT_AGAIN=()), patched(placing, _NEIGHBOUR_M=-1.0):
+        yield
+
+
 SWITCHES: dict[str, Switch] = {
-    "without_calibration": lambda: patched(Fit, calibrate=_as_drawn),
+    "without_calibration": lambda: patched(fit.Fit, calibrate=_as_drawn),
     "steps_only": lambda: patched(tracker, _RAMP_FROM=math.inf),
     "without_rivals": lambda: patched(tracker, _RIVAL_ODDS=math.inf),
+    "one_round_of_fit": lambda: patched(fit, _WALK_SHARES=fit._WALK_SHARES[:2]),
+    "noise_as_fitted": lambda: patched(tracker, _FEWEST=math.inf),
+    "places_as_first_said": _places_as_first_said,
+    "no_echo": lambda: patched(raising, _ECHO_SHARE=0.0),
 }
 """By name; a name is part of an id, so it keeps its meaning."""
