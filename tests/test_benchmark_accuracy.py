@@ -19,7 +19,7 @@ from leakdetect.benchmark import load_registry
 from leakdetect.cli import app
 from leakdetect.errors import ElementError, InputError, ReadingsError
 from leakdetect.evaluate.score import Awareness, Blind, EventRow, LeakRow, Score
-from leakdetect.hydraulic.fit import Fit
+from leakdetect.hydraulic import fit, placing, raising
 from leakdetect.stages.detection import tracker
 
 START = np.datetime64("2019-03-01", "ns")
@@ -271,9 +271,21 @@ def test_worlds_given_count_too(benchmarks: ModuleType, pair: Any, monkeypatch: 
 # -- switches ----------------------------------------------------------------------------------------------------------
 
 
-def turned() -> tuple[bool, bool, bool]:
-    """Say which parts are out."""
-    return Fit.calibrate.__name__ != "calibrate", math.isinf(tracker._RAMP_FROM), math.isinf(tracker._RIVAL_ODDS)
+NAMES = {
+    "without_calibration": {(fit.Fit, "calibrate")},
+    "steps_only": {(tracker, "_RAMP_FROM")},
+    "without_rivals": {(tracker, "_RIVAL_ODDS")},
+    "one_round_of_fit": {(fit, "_WALK_SHARES")},
+    "noise_as_fitted": {(tracker, "_FEWEST")},
+    "places_as_first_said": {(raising, "_LOOKED_AT_AGAIN"), (placing, "_NEIGHBOUR_M")},
+    "no_echo": {(raising, "_ECHO_SHARE")},
+}
+BEFORE = {(owner, name): getattr(owner, name) for names in NAMES.values() for owner, name in names}
+
+
+def turned() -> set[tuple[Any, str]]:
+    """Say which names have other values than they had."""
+    return {(owner, name) for (owner, name), value in BEFORE.items() if getattr(owner, name) is not value}
 
 
 def test_each_switch_turns_its_part_and_turns_it_back(benchmarks: ModuleType) -> None:
@@ -281,10 +293,8 @@ def test_each_switch_turns_its_part_and_turns_it_back(benchmarks: ModuleType) ->
     for name, switch in benchmarks.ablation.SWITCHES.items():
         with switch():
             seen[name] = turned()
-        assert turned() == (False, False, False)
-    assert seen["without_calibration"] == (True, False, False)
-    assert seen["steps_only"] == (False, True, False)
-    assert seen["without_rivals"] == (False, False, True)
+        assert turned() == set()
+    assert seen == NAMES
 
 
 def test_a_patch_is_undone_after_an_error_and_knows_its_names(benchmarks: ModuleType) -> None:
@@ -317,8 +327,7 @@ def test_ablation_runs_every_switch_on_every_world(
     assert list(benchmarks.pooled.ablation(pair)) == []  # only when asked for
     rows = dict(benchmarks.pooled.ablation(replace(pair, ablation=True, events={})))
     assert list(rows) == ["as_it_is", *benchmarks.ablation.SWITCHES]
-    assert seen[:4] == [(False, False, False), (True, False, False), (False, True, False), (False, False, True)]
-    assert seen[4:] == seen[:4]  # the second world
+    assert seen == 2 * [set(), *NAMES.values()]  # two worlds
     assert all(len(values) == 2 * len(benchmarks.table.MAIN) and None not in values for values in rows.values())
 
 

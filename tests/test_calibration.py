@@ -98,7 +98,7 @@ def fitted(world: tuple[Network, Boundary, Drive], steps: Steps, leaks: Leaks | 
     try:
         for _ in range(2):
             work.calibrate(leaks or Leaks())
-        return work, work.finish(leaks or Leaks(), 40.0, None).correction
+        return work, work.finish(leaks or Leaks(), 0.3, 40.0, None).correction
     finally:
         work.close()
 

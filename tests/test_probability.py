@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from leakdetect.core.filter import change_test
+from leakdetect.core.filter import change_test, whiten
 from leakdetect.stages.localisation import adjacency, probability, zone
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Street:
     @property
     def information(self) -> Floats:
         """Of one unit of flow, shape (PIPES,)."""
-        return change_test(np.zeros(SENSORS), self.cov, self.signature)[1]
+        return change_test(whiten(np.zeros(SENSORS), self.cov), self.signature)[1]
 
     def draw(self, random: np.random.Generator, least: float, largest: float) -> tuple[int, float, Floats]:
         """Return a leaking pipe, its flow and what the sensors show."""
@@ -100,7 +100,7 @@ def tell(
     chances, pipes, inside, size = [], [], [], []
     for _ in range(DRAWS):
         pipe, flow, shown = made.draw(random, least * unit, largest * unit)
-        score, information = change_test(shown, made.cov, made.signature)
+        score, information = change_test(whiten(shown, made.cov), made.signature)
         if flow_known:
             evidence = 2 * flow * score - flow**2 * information
         else:
