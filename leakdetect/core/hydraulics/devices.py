@@ -122,12 +122,22 @@ def _coefficients(curve: Curve) -> tuple[float, float, float]:
     return float(head[0]), float((head[0] - head[1]) / flow[1] ** c), float(c)
 
 
-def first_status(problem: Problem, setting: Floats) -> States:
-    """Return what each device does before anything is known, shape (B, D) for settings of that shape."""
+def first_status(problem: Problem, setting: Floats, like: States | None = None) -> States:
+    """Return what each device does to begin with, shape (B, D) for settings of that shape.
+
+    Parameters
+    ----------
+    like : ndarray of int8, shape (D,), optional
+        What the devices did in a state that may be near; else what follows a setting holds it, and the rest is open.
+    """
     chosen = problem.devices
-    follows = np.isin(problem.kind[chosen], [PRV, PSV, FCV]) & np.isfinite(setting)
-    shut = problem.closed[chosen] | ((problem.kind[chosen] == PUMP) & (setting == 0))
-    return np.where(shut, SHUT, np.where(follows, ACTIVE, OPEN)).astype(np.int8)
+    kind = problem.kind[chosen]
+    follows = np.isin(kind, [PRV, PSV, FCV]) & np.isfinite(setting)
+    shut = problem.closed[chosen] | ((kind == PUMP) & (setting == 0))
+    begin = np.where(follows, ACTIVE, OPEN)
+    if like is not None:
+        begin = np.where(follows | np.isin(kind, [PIPE, PUMP]), like, begin)
+    return np.where(shut, SHUT, begin).astype(np.int8)
 
 
 @compiled
@@ -206,11 +216,9 @@ def behave(
 
 
 @compiled
-def hold(
-    kind: Ints, held: Ints, status: States, setting: Floats, diagonal: Floats, right: Floats
-) -> None:  # fmt: skip
+def hold(held: Ints, status: States, setting: Floats, diagonal: Floats, right: Floats) -> None:
     """Hold the head at active PRVs and PSVs: a large entry on the diagonal."""
-    for d in range(len(kind)):
+    for d in range(len(held)):
         row = held[d]
         if row < 0:
             continue

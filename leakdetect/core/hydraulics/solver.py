@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 _TRIALS = 80
 _ASKED_UNTIL = 10  # trials: until then check valves, pumps and FCVs are asked at every other one, as EPANET does
 _CACHE = 4e6  # bytes that a batch should keep within
-_WIDTHS = (64, 32, 16, 8)
+_WIDTHS = (64, 32, 16)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Solver:
         self.width = width or next((w for w in _WIDTHS if w * state < _CACHE), _WIDTHS[-1])
 
     def solve(
-        self, demand: ArrayLike, head: ArrayLike, setting: ArrayLike | None = None, guess: ArrayLike | None = None
+        self, demand: ArrayLike, head: ArrayLike, setting: ArrayLike | None = None, guess: Steady | None = None
     ) -> Steady:
         """Find steady states.
 
@@ -101,24 +101,26 @@ class Solver:
             Given heads, in the nodes' order [m].
         setting : array_like, shape (B, D) or (D,), optional
             Of `Problem.devices`, as `Problem.setting`, which is the default; a pump of speed 0 is shut.
-        guess : array_like, shape (L,), optional
-            Flows to begin with [m3/s], such as those of a state in the middle of the batch.
+        guess : Steady, optional
+            Its first state is where all begin: best one from the middle of the batch.
         """
         problem, forest = self.problem, self._forest
         wanted = np.array(demand, dtype=float, ndmin=2)
         count = len(wanted)
-        given = np.broadcast_to(np.asarray(head, dtype=float), (count, len(self._fixed)))
+        given = np.ascontiguousarray(np.broadcast_to(np.asarray(head, dtype=float), (count, len(self._fixed))))
         chosen = problem.devices
         aims = np.asarray(problem.setting[chosen] if setting is None else setting, dtype=float)
-        aims = np.broadcast_to(aims, (count, len(chosen)))
-        begin = problem.guess if guess is None else np.asarray(guess, dtype=float)
+        aims = np.ascontiguousarray(np.broadcast_to(aims, (count, len(chosen))))
+        begin, like = problem.guess, None
+        if guess is not None and guess.converged[0]:
+            begin, like = guess.flow[0], guess.status[0]
         out = Steady(
             np.full((count, len(problem.fixed)), np.nan), np.full((count, len(problem.start)), np.nan),
-            first_status(problem, aims), np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64),
+            first_status(problem, aims, like), np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64),
         )  # fmt: skip
         carried = np.empty((count, len(forest.link)))
         _gather(forest.tip, forest.base, wanted, carried)
-        self._core(wanted[:, self._pattern.node], given, aims, begin[self._links], out)
+        self._core(np.ascontiguousarray(wanted[:, self._pattern.node]), given, aims, begin[self._links], out)
         out.head[:, self._fixed] = given
         outwards = np.where(problem.start[forest.link] == forest.base, carried, -carried)
         out.flow[:, forest.link] = outwards
@@ -136,25 +138,28 @@ class Solver:
 
     def _core(self, demand: Floats, given: Floats, aims: Floats, begin: Floats, out: Steady) -> None:
         """Solve for what is left without branches, and write it out."""
-        pattern, parts = self._pattern, self._devices.arrays()
+        pattern, parts, kinds = self._pattern, self._devices.arrays(), self._devices
         size, links, width = len(pattern.node), len(self._links), min(self.width, -(-len(demand) // 8) * 8)
         flow, conductance, correction = (np.ones((links, width)) for _ in range(3))
         head, draw = np.zeros((size + len(self._fixed), width)), np.zeros((size, width))
         diagonal, right, below = np.empty((size, width)), np.empty((size, width)), np.empty((len(pattern.row), width))
-        status, setting = np.ones((len(self._devices), width), dtype=np.int8), np.ones((len(self._devices), width))
-        error, trial, row = np.empty(width), np.zeros(width, dtype=np.int64), np.full(width, -1, dtype=np.int64)
-        changed, kinds = np.zeros(width, dtype=bool), self._devices
-        ahead, free = 0, np.arange(width)
+        status, setting = np.ones((len(kinds), width), dtype=np.int8), np.ones((len(kinds), width))
+        error, changed = np.empty(width), np.zeros(width, dtype=bool)
+        trial, row = np.zeros(width, dtype=np.int64), np.full(width, -1, dtype=np.int64)
+        following, free = 0, np.arange(width)
         while True:
-            taken = free[: len(demand) - ahead]
-            rows = np.arange(ahead, ahead + len(taken))
-            ahead += len(taken)
+            taken = free[: len(demand) - following]
+            rows = np.arange(following, following + len(taken))
+            following += len(taken)
             row[free], row[taken], trial[free] = -1, rows, 0
-            flow[:, taken], draw[:, taken] = begin[:, None], demand[rows].T
-            head[size:, taken], setting[:, taken], status[:, taken] = given[rows].T, aims[rows].T, out.status[rows].T
+            flow[:, taken] = begin[:, None]
+            _load(rows, taken, demand, draw)
+            _load(rows, taken, given, head[size:])
+            _load(rows, taken, aims, setting)
+            status[:, taken] = out.status[rows].T
             if (row < 0).all():
                 return
-            free = np.zeros(0, dtype=np.int64)
+            free = free[:0]
             while not len(free):
                 trial += 1
                 self._friction(flow, conductance, correction)
@@ -162,22 +167,38 @@ class Solver:
                 linear.assemble(
                     self._i, self._j, self._entry, conductance, correction, flow, draw, head, diagonal, below, right
                 )
-                devices.hold(kinds.kind, kinds.held, status, setting, diagonal, right)
+                devices.hold(kinds.held, status, setting, diagonal, right)
                 linear.solve(pattern.column, pattern.row, pattern.update, diagonal, below, right, head)
                 linear.renew(self._i, self._j, conductance, correction, head, flow, error)
                 near = error < self.tolerance
                 devices.reconsider(
                     kinds.kind, kinds.link, kinds.minor, kinds.form, kinds.coefficient, self._closed, self._i, self._j,
-                    status, setting, flow, correction, head, near | ((trial <= _ASKED_UNTIL) & (trial % 2 == 0)),
+                    status, setting, flow, correction, head, near | ((trial <= _ASKED_UNTIL) & (trial % 2 == 0) & (error < 1.0)),
                     changed,
                 )  # fmt: skip
                 settled = near & ~changed
                 free = np.flatnonzero((settled | (trial >= _TRIALS)) & (row >= 0))
             rows = row[free]
             out.trials[rows], out.converged[rows] = trial[free], settled[free]
-            out.head[rows[:, None], self._nodes] = head[:, free].T
-            out.flow[rows[:, None], self._links] = flow[:, free].T
+            _unload(rows, free, self._nodes, head, out.head)
+            _unload(rows, free, self._links, flow, out.flow)
             out.status[rows] = status[:, free].T
+
+
+@compiled
+def _load(rows: Ints, places: Ints, values: Floats, out: Floats) -> None:
+    """Give states their places in a batch: out[:, places] = values[rows].T."""
+    for r, b in zip(rows, places):  # noqa: B905  (compiled)
+        for k in range(len(out)):
+            out[k, b] = values[r, k]
+
+
+@compiled
+def _unload(rows: Ints, places: Ints, columns: Ints, values: Floats, out: Floats) -> None:
+    """Take states out of a batch: out[rows, columns] = values[:, places].T."""
+    for r, b in zip(rows, places):  # noqa: B905  (compiled)
+        for k in range(len(columns)):
+            out[r, columns[k]] = values[k, b]
 
 
 @compiled
