@@ -23,7 +23,19 @@ _FASTEST = 1.0  # ft/s: EPANET's first guess
 _HORSEPOWER = 8.814  # ft4/s: head times flow of one
 
 
-def to_problem(network: Network, epanet: Epanet, roughness: Floats | None = None) -> Problem:
+def to_settings(network: Network, setting: Floats) -> Floats:
+    """Return settings as the solver takes them, from those that `Network.setting` would have: heads for pressures."""
+    out = setting.copy()
+    for kind, held in ((Link.PRV, network.end), (Link.PSV, network.start)):
+        valves = network.link_kind == kind
+        out[valves] += network.elevation[held[valves]]
+    return out
+
+
+def to_problem(
+    network: Network, epanet: Epanet, roughness: Floats | None = None, setting: Floats | None = None,
+    closed: NDArray[np.bool_] | None = None,
+) -> Problem:  # fmt: skip
     """Return the problem of a network.
 
     Parameters
@@ -31,8 +43,10 @@ def to_problem(network: Network, epanet: Epanet, roughness: Floats | None = None
     network : Network
     epanet : Epanet
         Of the same network: it knows the curves.
-    roughness : ndarray, shape (L,), optional
-        In place of the drawn one, in the same measure.
+    roughness, setting : ndarray, shape (L,), optional
+        In place of the drawn ones, in the same measure.
+    closed : ndarray of bool, shape (L,), optional
+        Links that are shut, in place of those that the drawing has shut.
     """
     rough = network.roughness if roughness is None else roughness
     pipe = network.is_pipe
@@ -40,10 +54,6 @@ def to_problem(network: Network, epanet: Epanet, roughness: Floats | None = None
     diameter = np.where(np.isfinite(network.diameter), network.diameter, 1.0) / FOOT
     exponent, resistance = _resistance(network.headloss, network.length / FOOT, diameter, np.where(pipe, rough, 1.0))
     darcy = network.headloss == "D-W"
-    setting = network.setting.copy()
-    for kind, held in ((Link.PRV, network.end), (Link.PSV, network.start)):
-        valves = network.link_kind == kind
-        setting[valves] += network.elevation[held[valves]]
     guess = np.pi / 4 * diameter**2 * _FASTEST * unit
     curves = {}
     for link in np.flatnonzero(np.isin(network.link_kind, [Link.PUMP, Link.GPV])).tolist():
@@ -62,13 +72,13 @@ def to_problem(network: Network, epanet: Epanet, roughness: Floats | None = None
         start=network.start,
         end=network.end,
         kind=network.link_kind,
-        closed=~network.open,
+        closed=~network.open if closed is None else closed,
         check=network.check_valve,
         resistance=np.where(pipe, resistance * FOOT / unit**exponent, 0.0),
         minor=network.minor_loss,
         local=0.02517 / diameter**4 * FOOT / unit**2,
         exponent=exponent,
-        setting=setting,
+        setting=to_settings(network, network.setting if setting is None else setting),
         guess=guess,
         curves=curves,
         rough=np.where(pipe, rough / FOOT / diameter, 1.0) if darcy else None,

@@ -1,4 +1,4 @@
-"""The linear equations of a batch of states with one pattern: laid in, factorised L D L', solved; symmetric, positive."""
+"""The linear equations of a batch of states, symmetric and of one pattern: laid in, factorised as L D L', solved."""
 
 from __future__ import annotations
 
@@ -34,42 +34,44 @@ def assemble(
     diagonal, below, right : ndarray, shape (n, W), (nnz, W), (n, W)
         Written: matrix and right-hand side.
     """
-    size, width = demand.shape
-    for k in range(size):
-        for b in range(width):
-            diagonal[k, b] = 0.0
-            right[k, b] = -demand[k, b]
-    for k in range(len(below)):
-        for b in range(width):
-            below[k, b] = 0.0
+    size = len(demand)
+    diagonal[:] = 0.0
+    below[:] = 0.0
+    right[:] = 0.0
     for k in range(len(i)):
         one, two = i[k], j[k]
         if one < size:
-            for b in range(width):
-                diagonal[one, b] += conductance[k, b]
-            for b in range(width):
-                right[one, b] += correction[k, b] - flow[k, b]
+            _add(diagonal, one, conductance, k, 1.0)
+            _add(right, one, correction, k, 1.0)
+            _add(right, one, flow, k, -1.0)
         if two < size:
-            for b in range(width):
-                diagonal[two, b] += conductance[k, b]
-            for b in range(width):
-                right[two, b] -= correction[k, b] - flow[k, b]
+            _add(diagonal, two, conductance, k, 1.0)
+            _add(right, two, correction, k, -1.0)
+            _add(right, two, flow, k, 1.0)
         if one < size and two < size:
-            place = entry[k]
-            for b in range(width):
-                below[place, b] -= conductance[k, b]
+            _add(below, entry[k], conductance, k, -1.0)
         elif one < size:
-            for b in range(width):
-                right[one, b] += conductance[k, b] * head[two, b]
+            _add_product(right, one, conductance, k, head, two)
         elif two < size:
-            for b in range(width):
-                right[two, b] += conductance[k, b] * head[one, b]
+            _add_product(right, two, conductance, k, head, one)
+    for k in range(size):
+        _add(right, k, demand, k, -1.0)
 
 
 @compiled
-def solve(
-    column: Ints, row: Ints, update: Ints, diagonal: Floats, below: Floats, right: Floats, head: Floats
-) -> None:
+def _add(to: Floats, row: int, what: Floats, k: int, factor: float) -> None:
+    for b in range(to.shape[1]):
+        to[row, b] += factor * what[k, b]
+
+
+@compiled
+def _add_product(to: Floats, row: int, one: Floats, k: int, other: Floats, n: int) -> None:
+    for b in range(to.shape[1]):
+        to[row, b] += one[k, b] * other[n, b]
+
+
+@compiled
+def solve(column: Ints, row: Ints, update: Ints, diagonal: Floats, below: Floats, right: Floats, head: Floats) -> None:
     """Factorise and solve; the matrix and the right-hand side are overwritten.
 
     Parameters
@@ -80,6 +82,13 @@ def solve(
     head : ndarray, shape (n + F, W)
         The first n rows are written.
     """
+    _eliminate(column, row, update, diagonal, below, right)
+    _substitute(column, row, diagonal, below, right, head)
+
+
+@compiled
+def _eliminate(column: Ints, row: Ints, update: Ints, diagonal: Floats, below: Floats, right: Floats) -> None:
+    """Leave 1 / D in the diagonal, L below it and L^-1 right on the right."""
     size, width = right.shape
     factor = np.empty(width)
     place = 0
@@ -102,21 +111,25 @@ def solve(
                     below[changed, b] -= below[c, b] * factor[b]
             for b in range(width):
                 below[a, b] = factor[b]
-    for k in range(size - 1, -1, -1):
-        for b in range(width):
-            factor[b] = right[k, b] * diagonal[k, b]
-        for a in range(column[k], column[k + 1]):
-            other = row[a]
-            for b in range(width):
-                factor[b] -= below[a, b] * head[other, b]
-        for b in range(width):
-            head[k, b] = factor[b]
 
 
 @compiled
-def renew(
-    i: Ints, j: Ints, conductance: Floats, correction: Floats, head: Floats, flow: Floats, error: Floats
-) -> None:
+def _substitute(column: Ints, row: Ints, diagonal: Floats, below: Floats, right: Floats, head: Floats) -> None:
+    size, width = right.shape
+    known = np.empty(width)
+    for k in range(size - 1, -1, -1):
+        for b in range(width):
+            known[b] = right[k, b] * diagonal[k, b]
+        for a in range(column[k], column[k + 1]):
+            other = row[a]
+            for b in range(width):
+                known[b] -= below[a, b] * head[other, b]
+        for b in range(width):
+            head[k, b] = known[b]
+
+
+@compiled
+def renew(i: Ints, j: Ints, conductance: Floats, correction: Floats, head: Floats, flow: Floats, error: Floats) -> None:
     """Give links the flows that go with the new heads.
 
     Parameters
@@ -127,9 +140,10 @@ def renew(
     flow : ndarray, shape (K, W)
         Changed.
     error : ndarray, shape (W,)
-        Written: how much head is about to be out of balance yet, summed over links [m]: what is left when a loss that
-        goes with about the square of flow is taken along its tangent. Shut links, which have a straight line for a
-        curve, do not count; those without a conductance, whose flow the balance gives, do by its relative change. NaN where there is no solution.
+        Written: how much head may be out of balance yet, summed over links [m]: what is left where a loss that goes
+        with about the square of flow was taken along its tangent. Shut links, whose curve is a straight line, do not
+        count; those without a conductance, whose flow the balance gives, do by its relative change. NaN where there
+        is no solution.
     """
     count, width = flow.shape
     for b in range(width):

@@ -91,7 +91,19 @@ class Problem:
 
     def __post_init__(self) -> None:
         links = len(self.start)
-        for name in ("end", "kind", "closed", "check", "resistance", "minor", "local", "setting", "guess", "rough", "creep"):
+        for name in (
+            "end",
+            "kind",
+            "closed",
+            "check",
+            "resistance",
+            "minor",
+            "local",
+            "setting",
+            "guess",
+            "rough",
+            "creep",
+        ):
             value = getattr(self, name)
             if value is not None and value.shape != (links,):
                 raise ValueError(f"{name} has shape {value.shape}: give one value for each of the {links} links")

@@ -13,19 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import devices, linear
+from . import linear
+from .behaviour import behave, hold
 from .compiled import compiled
-from .devices import States, first_status
+from .devices import States, first_status, lay_out
 from .friction import Friction
 from .ordering import find_forest, find_pattern
 from .problem import Problem
+from .status import reconsider
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _TRIALS = 80
-_ASKED_UNTIL = 10  # trials: until then check valves, pumps and FCVs are asked at every other one, as EPANET does
+_ASKED_UNTIL = 10  # trials: until then check valves, pumps and FCVs are asked at every other one, as EPANET does,
+_ROUGHLY = 1.0  # m out of balance, summed over links: once heads are near that
 _CACHE = 4e6  # bytes that a batch should keep within
 _WIDTHS = (64, 32, 16)
 
@@ -41,7 +44,7 @@ class Steady:
     flow : ndarray, shape (B, L)
         [m3/s], positive from start to end.
     status : ndarray of int8, shape (B, D)
-        Of `Problem.devices`: `devices.SHUT`, `OPEN`, `ACTIVE` or `TOO_HIGH`.
+        Of `Problem.devices`: `devices.TOO_HIGH`, `SHUT`, `OPEN`, `ACTIVE`.
     converged : ndarray of bool, shape (B,)
         False where no state was found: ask another solver.
     trials : ndarray of int, shape (B,)
@@ -82,8 +85,7 @@ class Solver:
         self._entry = self._pattern.entry(self._i, self._j)
         place = np.full(links, -1, dtype=np.int64)
         place[self._links] = np.arange(len(self._links))
-        self._devices = devices.lay_out(problem, place, self._i, self._j)
-        self._closed = problem.closed[problem.devices]
+        self._devices = lay_out(problem, place, self._i, self._j)
         self._friction, self._branches = Friction(problem, self._links), Friction(problem, self._forest.link)
         state = 8.0 * (3 * len(self._links) + 4 * len(unknown) + len(self._pattern.row))
         self.width = width or next((w for w in _WIDTHS if w * state < _CACHE), _WIDTHS[-1])
@@ -138,12 +140,12 @@ class Solver:
 
     def _core(self, demand: Floats, given: Floats, aims: Floats, begin: Floats, out: Steady) -> None:
         """Solve for what is left without branches, and write it out."""
-        pattern, parts, kinds = self._pattern, self._devices.arrays(), self._devices
+        pattern, devices = self._pattern, self._devices
         size, links, width = len(pattern.node), len(self._links), min(self.width, -(-len(demand) // 8) * 8)
         flow, conductance, correction = (np.ones((links, width)) for _ in range(3))
         head, draw = np.zeros((size + len(self._fixed), width)), np.zeros((size, width))
         diagonal, right, below = np.empty((size, width)), np.empty((size, width)), np.empty((len(pattern.row), width))
-        status, setting = np.ones((len(kinds), width), dtype=np.int8), np.ones((len(kinds), width))
+        status, setting = np.ones((len(devices.kind), width), dtype=np.int8), np.ones((len(devices.kind), width))
         error, changed = np.empty(width), np.zeros(width, dtype=bool)
         trial, row = np.zeros(width, dtype=np.int64), np.full(width, -1, dtype=np.int64)
         following, free = 0, np.arange(width)
@@ -163,19 +165,16 @@ class Solver:
             while not len(free):
                 trial += 1
                 self._friction(flow, conductance, correction)
-                devices.behave(*parts, status, setting, flow, draw, conductance, correction)
+                behave(devices, status, setting, flow, draw, conductance, correction)
                 linear.assemble(
                     self._i, self._j, self._entry, conductance, correction, flow, draw, head, diagonal, below, right
                 )
-                devices.hold(kinds.held, status, setting, diagonal, right)
+                hold(devices, status, setting, diagonal, right)
                 linear.solve(pattern.column, pattern.row, pattern.update, diagonal, below, right, head)
                 linear.renew(self._i, self._j, conductance, correction, head, flow, error)
                 near = error < self.tolerance
-                devices.reconsider(
-                    kinds.kind, kinds.link, kinds.minor, kinds.form, kinds.coefficient, self._closed, self._i, self._j,
-                    status, setting, flow, correction, head, near | ((trial <= _ASKED_UNTIL) & (trial % 2 == 0) & (error < 1.0)),
-                    changed,
-                )  # fmt: skip
+                asked = near | ((trial <= _ASKED_UNTIL) & (trial % 2 == 0) & (error < _ROUGHLY))
+                reconsider(devices, status, setting, flow, correction, head, asked, changed)
                 settled = near & ~changed
                 free = np.flatnonzero((settled | (trial >= _TRIALS)) & (row >= 0))
             rows = row[free]
