@@ -155,7 +155,7 @@ def renew(i: Ints, j: Ints, conductance: Floats, correction: Floats, head: Float
             flow[k, b] -= change
             size = abs(flow[k, b]) + abs(change) + 1e-12
             p = conductance[k, b]
-            if p > _SHUT:
-                error[b] += change * change / (p * size)
-            elif p == 0.0:
+            if p == 0.0:
                 error[b] += abs(change) / (size + 1e-4)
+            elif not p <= _SHUT:  # NaN counts
+                error[b] += change * change / (p * size)

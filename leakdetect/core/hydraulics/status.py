@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _H, _Q = HEAD_TOLERANCE, FLOW_TOLERANCE
+_STALLED, _LIFT = 1e-7, 30.0  # m3/s below which a pump of constant power has stalled; m that it lifts when it is restarted
 
 # Each of these returns the status that follows another at flow q and heads h1, h2 of the ends; aim is a head or flow,
 # and least the head lost in the open valve.
@@ -92,6 +93,10 @@ def reconsider(
             then = now
             if devices.closed[d]:
                 continue
+            if kind == PUMP and devices.form[d] == POWER and others[b] and now == OPEN and q < _STALLED:
+                # Without flow its curve is too steep to leave: a way out for the water may have opened since.
+                flow[k, b] = devices.most[d] * aim**3 / _LIFT
+                changed[b] = True
             if kind == PRV and not np.isnan(aim):
                 then = _prv(now, q, h1, h2, aim, devices.minor[d] * q * q)
             elif kind == PSV and not np.isnan(aim):
