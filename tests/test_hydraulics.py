@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import small_networks
 import wntr
-from scipy.sparse.csgraph import connected_components
 
-from leakdetect.core.hydraulics import Curve, Problem, Solver, Steady
+from leakdetect.core.hydraulics import Curve, Problem, Solver, Steady, supplied
 from leakdetect.core.hydraulics.compiled import exp2, log2
 from leakdetect.core.hydraulics.devices import ACTIVE, OPEN, SHUT, TOO_HIGH
 from leakdetect.core.hydraulics.linear import solve
@@ -33,17 +31,6 @@ def loads(network: Network, rows: int, seed: int = 0, spread: tuple[float, float
     drawn = (network.base_demand * network.patterns[0]).sum(axis=1)
     each = random.uniform(0.5, 1.5, (rows, len(drawn)))
     return drawn * random.uniform(*spread, (rows, 1)) * each  # type: ignore[no-any-return]
-
-
-def supplied(problem: Problem, status: np.ndarray) -> np.ndarray:
-    """Say which nodes given heads reach through links that are not shut."""
-    passing = np.ones(len(problem.start), dtype=bool)
-    passing[problem.devices] = status > SHUT
-    count = len(problem.fixed)
-    ends = (problem.start[passing], problem.end[passing])
-    graph = sp.coo_array((np.ones(passing.sum()), ends), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1]
-    return np.isin(labels, labels[problem.fixed])
 
 
 def apart(
@@ -286,6 +273,12 @@ def test_forest_stops_at_devices_and_sources() -> None:
     assert set(find_forest(a_problem()).link) == {0, 1}
     assert find_forest(replace(a_problem(), check=np.array([True, False]))).link.tolist() == [1]
     assert find_forest(replace(a_problem(), fixed=np.array([True, False, True]))).link.size == 0
+
+
+def test_supplied() -> None:
+    problem = replace(a_problem(), closed=np.array([False, True]))
+    assert supplied(problem, np.array([SHUT], dtype=np.int8)).tolist() == [True, True, False]
+    assert supplied(problem, np.array([OPEN], dtype=np.int8)).all()
 
 
 def test_factors_of_a_random_network() -> None:

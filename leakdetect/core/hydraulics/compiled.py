@@ -6,7 +6,7 @@ The loops run over a batch of states innermost, so that one instruction serves s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -21,8 +21,11 @@ def compiled(function: Function) -> Function:
 
     It must call no compiled function of another module: what is kept is not made anew when that one changes.
     """
-    decorator = njit(cache=True, error_model="numpy", fastmath={"contract"})
-    return cast(Function, decorator(function))
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        return cast(Function, njit(cache=True, **options)(function))
+    except RuntimeError:  # no folder to keep it in: neither beside the module nor the user's own can be written
+        return cast(Function, njit(**options)(function))
 
 
 _FRACTION, _ONE = 0x000FFFFFFFFFFFFF, 0x3FF0000000000000  # bits of a double: its fraction; those of 1.0

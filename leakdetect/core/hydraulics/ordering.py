@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from .devices import SHUT, States
 from .problem import Problem
 
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
@@ -134,3 +137,22 @@ def find_pattern(nodes: int, unknown: Ints, i: Ints, j: Ints) -> Pattern:
     node = np.empty(size, dtype=np.int64)
     node[position] = unknown
     return Pattern(node, column, row, update.astype(np.int64))
+
+
+def supplied(problem: Problem, status: States) -> Bools:
+    """Say which nodes given heads reach through links that are not shut, shape (N,).
+
+    The heads of the others mean nothing, in EPANET as here: they hang on what a shut link is taken to let through.
+
+    Parameters
+    ----------
+    problem : Problem
+    status : ndarray of int8, shape (D,)
+    """
+    passing = np.ones(len(problem.start), dtype=bool)
+    passing[problem.devices] = status > SHUT
+    ends, count = (problem.start[passing], problem.end[passing]), len(problem.fixed)
+    graph = sp.coo_array((np.ones(int(passing.sum())), ends), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1]
+    reached: Bools = np.isin(labels, labels[problem.fixed])
+    return reached

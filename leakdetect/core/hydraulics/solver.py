@@ -69,7 +69,7 @@ class Solver:
         States side by side; as many as fit in the cache by default.
     """
 
-    def __init__(self, problem: Problem, tolerance: float = 1e-4, width: int | None = None) -> None:
+    def __init__(self, problem: Problem, tolerance: float = 1e-5, width: int | None = None) -> None:
         self.problem, self.tolerance = problem, tolerance
         self._forest = find_forest(problem)
         nodes, links = len(problem.fixed), len(problem.start)

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _H, _Q = HEAD_TOLERANCE, FLOW_TOLERANCE
-_STALLED, _LIFT = 1e-7, 30.0  # m3/s below which a pump of constant power has stalled; m that it lifts when it is restarted
+_STALLED, _LIFT = 1e-7, 30.0  # m3/s below which a pump of constant power has stalled; m to restart it
 
 # Each of these returns the status that follows another at flow q and heads h1, h2 of the ends; aim is a head or flow,
 # and least the head lost in the open valve.
