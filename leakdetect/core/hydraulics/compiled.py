@@ -19,7 +19,8 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def compiled(function: Function) -> Function:
     """Compile a function at its first call, and keep the machine code for the next process.
 
-    It must call no compiled function of another module: what is kept is not made anew when that one changes.
+    It must call no compiled function of another module: what is kept is made anew only when its own file changes. The
+    constants of `problem` and `devices` are kept with it: whoever changes one of those removes `__pycache__`.
     """
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
     try:
