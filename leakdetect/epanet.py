@@ -211,8 +211,9 @@ _US_UNITS = {"gal/min", "ft3/s", "Mgal/d", "imp Mgal/d", "acre-ft/d"}
 _FOOT = 0.3048
 _PSI = _FOOT / 0.4333  # m of head, as EPANET has it
 _KPA = _PSI / 6.895
+_KW = 0.7457  # in a horsepower, as EPANET has it
 _ELEVATION, _BASEDEMAND, _EMITTER, _TANKLEVEL, _HEAD, _MINLEVEL, _MAXLEVEL = 0, 1, 3, 8, 10, 20, 21  # EN_NodeProperty
-_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS, _SETTING = 2, 4, 5, 8, 11, 12  # EN_LinkProperty
+_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS, _SETTING, _POWER = 2, 4, 5, 8, 11, 12, 18  # EN_LinkProperty
 _TRIALS, _ACCURACY, _DEMANDMULT, _SP_GRAVITY, _SP_VISCOS = 0, 1, 4, 12, 13  # EN_Option
 _MOST_TRIALS = 500
 _LEAST_LEVEL, _MOST_LEVEL = 0.01, 100.0  # [m] above a tank's bottom: at 0 EPANET shuts the outlet
@@ -397,6 +398,11 @@ class Epanet:
             lib.EN_getcurvevalue(project, index, i, ctypes.byref(flow), ctypes.byref(head))
             points.append((flow.value * self._flow, head.value * self._head))
         return Curve(name, *np.array(points).T)
+
+    def power(self, pump: int) -> float:
+        """Return what a pump of constant power adds to the water [hp]."""
+        power = float(self._get(self._lib.EN_getlinkvalue, self._links, np.array([pump]), _POWER)[0])
+        return power if self._head != 1.0 else power / _KW
 
     def speeds(self, pumps: Ints) -> Floats:
         """Return pumps' relative speeds at the last steady state."""
