@@ -61,7 +61,7 @@ def steady(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
         setting.note(f"steady states of {path.name}")
         network = load_network(path)
         with _model(network) as model:
-            demand = model.nominal(0.0).sum(axis=1)
+            demand = model.customers.nominal(np.zeros(1))[0]
 
             def step(model: HydraulicModel = model, demand: np.ndarray = demand) -> None:
                 model.solve(demand * random.uniform(0.9, 1.1), np.zeros(0), np.zeros(0))
@@ -144,7 +144,7 @@ def signatures(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
         setting.note(f"leak signatures of {path.name}")
         network = load_network(path)
         with _model(network) as model:
-            demand = model.nominal(0.0).sum(axis=1)
+            demand = model.customers.nominal(np.zeros(1))[0]
             fast = best(lambda model=model, demand=demand: _factorised(model, demand))  # type: ignore[misc]
             rows, _ = _factorised(model, demand)
             sensors = model.boundary.pressures[:, 0]

@@ -3,7 +3,8 @@
 Todini & Pilati (1988) solve energy and mass balance by Newton's method, with a symmetric system in the heads at each
 step. What depends on the drawing only (branches, order of elimination, fill-in) is found once; then W states go through
 the same loops side by side, and a state that has settled gives its place to the next one. A row's result depends on
-that row only: not on its neighbours, their number or their order.
+that row only, to the last digit: not on its neighbours, their number or their order. So a batch is never narrower than
+its width: what a compiler makes of loops may round otherwise where their length is no multiple of a vector's.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ Bools = NDArray[np.bool_]
 _TRIALS = 80
 _ASKED_UNTIL = 10  # trials: until then check valves, pumps and FCVs are asked at every other one, as EPANET does,
 _ROUGHLY = 1.0  # m out of balance, summed over links: once heads are near that
-_CACHE = 4e6  # bytes that a batch should keep within
-_WIDTHS = (64, 32, 16)
+_WIDTH = 16  # a few vectors: enough to hide what each step of a loop costs, little to waste on a lone state
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Solver:
     problem : Problem
     tolerance : float
         Head that may be out of balance, summed over all links [m].
-    width : int, optional
-        States side by side; as many as fit in the cache by default.
+    width : int
+        States side by side, a power of 2.
     """
 
-    def __init__(self, problem: Problem, tolerance: float = 1e-5, width: int | None = None) -> None:
-        self.problem, self.tolerance = problem, tolerance
+    def __init__(self, problem: Problem, tolerance: float = 1e-5, width: int = _WIDTH) -> None:
+        self.problem, self.tolerance, self.width = problem, tolerance, width
         self._forest = find_forest(problem)
         nodes, links = len(problem.fixed), len(problem.start)
         self._links = np.setdiff1d(np.arange(links), self._forest.link)
@@ -87,8 +87,6 @@ class Solver:
         place[self._links] = np.arange(len(self._links))
         self._devices = lay_out(problem, place, self._i, self._j)
         self._friction, self._branches = Friction(problem, self._links), Friction(problem, self._forest.link)
-        state = 8.0 * (3 * len(self._links) + 4 * len(unknown) + len(self._pattern.row))
-        self.width = width or next((w for w in _WIDTHS if w * state < _CACHE), _WIDTHS[-1])
 
     def solve(
         self, demand: ArrayLike, head: ArrayLike, setting: ArrayLike | None = None, guess: Steady | None = None
@@ -133,15 +131,20 @@ class Solver:
 
     def _loss(self, flow: Floats) -> Floats:
         """Return the head loss in branches, shape (B, T)."""
-        across = np.ascontiguousarray(flow.T)
+        out = np.empty_like(flow)
+        across = np.zeros((flow.shape[1], self.width))
         conductance, correction = np.empty_like(across), np.empty_like(across)
-        self._branches(across, conductance, correction)
-        return np.ascontiguousarray((correction / conductance).T)
+        for first in range(0, len(flow), self.width):
+            rows = flow[first : first + self.width]
+            across[:, : len(rows)] = rows.T
+            self._branches(across, conductance, correction)
+            out[first : first + self.width] = (correction / conductance).T[: len(rows)]
+        return out
 
     def _core(self, demand: Floats, given: Floats, aims: Floats, begin: Floats, out: Steady) -> None:
         """Solve for what is left without branches, and write it out."""
         pattern, devices = self._pattern, self._devices
-        size, links, width = len(pattern.node), len(self._links), min(self.width, -(-len(demand) // 8) * 8)
+        size, links, width = len(pattern.node), len(self._links), self.width
         flow, conductance, correction = (np.ones((links, width)) for _ in range(3))
         head, draw = np.zeros((size + len(self._fixed), width)), np.zeros((size, width))
         diagonal, right, below = np.empty((size, width)), np.empty((size, width)), np.empty((len(pattern.row), width))
