@@ -264,6 +264,8 @@ def test_problems_that_make_no_sense() -> None:
         a_problem(kind=np.zeros(1, dtype=int))
     with pytest.raises(ValueError, match="without a curve"):
         a_problem(kind=np.array([PUMP, PIPE]))
+    with pytest.raises(ValueError, match="has one point"):
+        a_problem(kind=np.array([GPV, PIPE]), curves={0: Curve("segments", np.ones(1), np.ones(1))})
     with pytest.raises(ValueError, match="no node has a given head"):
         a_problem(fixed=np.zeros(3, dtype=bool))
     for kind, fixed in ((PRV, [False, True, False]), (PSV, [True, False, False])):

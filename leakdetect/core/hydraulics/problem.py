@@ -110,6 +110,8 @@ class Problem:
         for link in np.flatnonzero(np.isin(self.kind, [PUMP, GPV]) & ~self.closed).tolist():
             if link not in self.curves:
                 raise ValueError(f"link {link} is a pump or a general purpose valve without a curve: give one")
+            if link in self.curves and self.curves[link].kind == "segments" and len(self.curves[link].flow) < 2:
+                raise ValueError(f"the curve of link {link} has one point, which makes no line: give two or more")
         for kind, side, word in ((PRV, self.end, "below"), (PSV, self.start, "above")):
             for link in np.flatnonzero((self.kind == kind) & self.fixed[side]).tolist():
                 raise ValueError(f"link {link} would hold the given head {word} it: put a pipe between them")

@@ -16,6 +16,8 @@ from leakdetect.steady import to_problem, to_settings
 
 Floats = NDArray[np.float64]
 
+_USUAL_LEVEL = 3.0  # [m] of tanks whose level is measured, for the guess
+
 
 class Batch:
     """Steady states of one drawing. All begin from one guess, so that none rests on what is solved beside or before it.
@@ -45,6 +47,9 @@ class Batch:
         self._pumps = np.flatnonzero(network.link_kind == Link.PUMP)
         epanet.forget()
         epanet.set_demands(junctions, np.zeros(len(junctions)))
+        tanks = boundary.levels[:, 0]
+        for tank in tanks.tolist():
+            epanet.set_level(tank, _USUAL_LEVEL)
         with contextlib.suppress(ConvergenceError):  # what is asked for here it knows without a balance
             epanet.solve()
         self._speed, self._heads = epanet.speeds(self._pumps), epanet.heads(fixed)
@@ -52,7 +57,6 @@ class Batch:
         closed[self._pumps] &= ~epanet.is_open(self._pumps)  # some are started by the pattern of their speed
         closed[boundary.cut[:, 0]] = True
         epanet.forget()
-        tanks = boundary.levels[:, 0]
         self._tanks, self._bottom = np.searchsorted(fixed, tanks), network.elevation[tanks]
         self._highest = np.array([epanet.highest_level(tank) for tank in tanks.tolist()])
         self._problem = to_problem(network, epanet, roughness, self._settings(setting), closed)
