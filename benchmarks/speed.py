@@ -11,11 +11,14 @@ from time import perf_counter
 import numpy as np
 
 from leakdetect import networks
+from leakdetect.core.hydraulics import Solver, Steady, supplied
 from leakdetect.epanet import Epanet, load_network, read_wntr
+from leakdetect.errors import ConvergenceError
 from leakdetect.network import Network
 from leakdetect.networks import spread_sensors
 from leakdetect.stages.expected.boundary import find_boundary
 from leakdetect.stages.expected.model import HydraulicModel, Physics
+from leakdetect.steady import to_problem
 from leakdetect.units import M3H
 
 from .registry import Figure, Setting, Target, benchmark
@@ -58,13 +61,70 @@ def steady(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
         setting.note(f"steady states of {path.name}")
         network = load_network(path)
         with _model(network) as model:
-            demand = model.nominal(0.0).sum(axis=1)
+            demand = model.customers.nominal(np.zeros(1))[0]
 
             def step(model: HydraulicModel = model, demand: np.ndarray = demand) -> None:
                 model.solve(demand * random.uniform(0.9, 1.1), np.zeros(0), np.zeros(0))
                 model.observe()
 
             yield path.stem, (1000 * best(step),)
+
+
+@benchmark(
+    "speed",
+    Figure("speed.batch.{}", "ms"),
+    Figure("speed.batch.{}.over_epanet", "times", Target(">=", 3.0, small="village")),
+    Figure("speed.batch.{}.difference", "mm", Target("<=", 1.0)),
+    Figure("speed.batch.{}.settled", "%", Target(">=", 99.0)),
+)
+def batch(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """A steady state of a batch, of all heads and flows: its time, and how many times as long EPANET takes.
+
+    EPANET is kept open and goes from state to state: demands are laid in, the state is found, a few heads are read.
+    ``difference`` is the largest of the heads that both found, ``settled`` the share of states that the batch found.
+    """
+    random = np.random.default_rng(0)
+    for path in paths(setting):
+        setting.note(f"steady states of {path.name} in a batch")
+        network = load_network(path)
+        drawn = (network.base_demand * network.patterns[0]).sum(axis=1)
+        rows = 64 if setting.small else 256
+        demand = drawn * random.uniform(0.5, 1.5, (rows, 1)) * random.uniform(0.8, 1.2, (rows, len(drawn)))
+        few = demand[: 8 if setting.small else 32]
+        with Epanet(network, accuracy=1e-5) as epanet:
+            problem = to_problem(network, epanet)
+            stepped, heads = _stepped(epanet, few)
+        given = heads[0, network.is_fixed]
+        solver = Solver(problem)
+        fast = best(lambda solver=solver, demand=demand, given=given: _batch(solver, demand, given)) / rows  # type: ignore[misc]
+        found = _batch(solver, demand, given)
+        apart = [
+            np.abs(found.head[row] - heads[row])[supplied(problem, found.status[row])].max()
+            for row in np.flatnonzero(found.converged[: len(few)] & np.isfinite(heads[:, 0]))
+        ]
+        yield path.stem, (1000 * fast, stepped / fast, 1000 * max(apart), 100 * float(found.converged.mean()))
+
+
+def _batch(solver: Solver, demand: np.ndarray, given: np.ndarray) -> Steady:
+    return solver.solve(demand, given, guess=solver.solve(demand.mean(axis=0), given))
+
+
+def _stepped(epanet: Epanet, demand: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the time of a state that EPANET finds [s], and the heads (B, N), NaN where it finds none."""
+    network = epanet.network
+    junctions, nodes = np.flatnonzero(~network.is_fixed), np.arange(len(network.node_names))
+    heads, times = np.full(demand.shape, np.nan), []
+    for row in range(len(demand)):
+        start = perf_counter()
+        epanet.set_demands(junctions, demand[row, junctions])
+        try:
+            epanet.solve()
+        except ConvergenceError:
+            continue
+        epanet.heads(junctions[:20])
+        times.append(perf_counter() - start)
+        heads[row] = epanet.heads(nodes)
+    return float(np.mean(times)), heads
 
 
 @benchmark(
@@ -84,7 +144,7 @@ def signatures(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
         setting.note(f"leak signatures of {path.name}")
         network = load_network(path)
         with _model(network) as model:
-            demand = model.nominal(0.0).sum(axis=1)
+            demand = model.customers.nominal(np.zeros(1))[0]
             fast = best(lambda model=model, demand=demand: _factorised(model, demand))  # type: ignore[misc]
             rows, _ = _factorised(model, demand)
             sensors = model.boundary.pressures[:, 0]

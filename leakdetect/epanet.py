@@ -211,11 +211,12 @@ _US_UNITS = {"gal/min", "ft3/s", "Mgal/d", "imp Mgal/d", "acre-ft/d"}
 _FOOT = 0.3048
 _PSI = _FOOT / 0.4333  # m of head, as EPANET has it
 _KPA = _PSI / 6.895
+_KW = 0.7457  # in a horsepower, as EPANET has it
 _ELEVATION, _BASEDEMAND, _EMITTER, _TANKLEVEL, _HEAD, _MINLEVEL, _MAXLEVEL = 0, 1, 3, 8, 10, 20, 21  # EN_NodeProperty
-_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS, _SETTING = 2, 4, 5, 8, 11, 12  # EN_LinkProperty
+_ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS, _SETTING, _POWER = 2, 4, 5, 8, 11, 12, 18  # EN_LinkProperty
 _TRIALS, _ACCURACY, _DEMANDMULT, _SP_GRAVITY, _SP_VISCOS = 0, 1, 4, 12, 13  # EN_Option
 _MOST_TRIALS = 500
-_LEAST_LEVEL, _MOST_LEVEL = 0.01, 100.0  # [m] above a tank's bottom: at 0 EPANET shuts the outlet
+LEAST_LEVEL, _MOST_LEVEL = 0.01, 100.0  # [m] above a tank's bottom: at 0 EPANET shuts the outlet
 _DURATION = 0  # EN_TimeParameter
 _CONTROLS, _RULES = 5, 6  # EN_CountType
 _UNBALANCED = 1  # a warning of EN_runH
@@ -344,11 +345,13 @@ class Epanet:
         for i, value in zip(nodes.tolist(), (values / self._flow).tolist(), strict=True):
             put(project, self._nodes[i], _BASEDEMAND, real(value))
 
+    def highest_level(self, tank: int) -> float:
+        """Return how high a tank's level may be set [m]."""
+        return float(self._get(self._lib.EN_getnodevalue, self._nodes, np.array([tank]), _MAXLEVEL)[0]) * self._head
+
     def set_level(self, tank: int, level: float) -> None:
         """Set a tank's level above its bottom [m]; as far as the drawing's own table of volumes goes, if it has one."""
-        highest = ctypes.c_double()
-        self._lib.EN_getnodevalue(self._project, self._nodes[tank], _MAXLEVEL, ctypes.byref(highest))
-        level = min(max(level, _LEAST_LEVEL), highest.value * self._head)
+        level = min(max(level, LEAST_LEVEL), self.highest_level(tank))
         self._lib.EN_setnodevalue(self._project, self._nodes[tank], _TANKLEVEL, ctypes.c_double(level / self._head))
 
     def set_head(self, reservoir: int, head: float) -> None:
@@ -397,6 +400,11 @@ class Epanet:
             lib.EN_getcurvevalue(project, index, i, ctypes.byref(flow), ctypes.byref(head))
             points.append((flow.value * self._flow, head.value * self._head))
         return Curve(name, *np.array(points).T)
+
+    def power(self, pump: int) -> float:
+        """Return what a pump of constant power adds to the water [hp]."""
+        power = float(self._get(self._lib.EN_getlinkvalue, self._links, np.array([pump]), _POWER)[0])
+        return power if self._head != 1.0 else power / _KW
 
     def speeds(self, pumps: Ints) -> Floats:
         """Return pumps' relative speeds at the last steady state."""

@@ -19,7 +19,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "leakdetect"
-HEAVY = {"matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "sqlalchemy", "wntr", "xarray"}
+HEAVY = {"matplotlib", "numba", "pandas", "pyarrow", "scipy", "sklearn", "sqlalchemy", "wntr", "xarray"}
 
 
 def module_name(path: Path) -> str:
@@ -65,8 +65,8 @@ def test_imports_are_found() -> None:
     assert len(imports()) > 10
 
 
-def test_core_imports_only_numpy_and_scipy() -> None:
-    allowed = (*sys.stdlib_module_names, "numpy", "scipy", "leakdetect.core", "leakdetect.errors")
+def test_core_imports_only_numerics() -> None:
+    allowed = (*sys.stdlib_module_names, "numpy", "scipy", "numba", "leakdetect.core", "leakdetect.errors")
     wrong = {
         f"{module} imports {name}"
         for module, names in imports().items()
@@ -82,6 +82,7 @@ def test_core_imports_only_numpy_and_scipy() -> None:
     [
         ("wntr", ("leakdetect.epanet", "leakdetect.epanet_run")),
         ("matplotlib", ("leakdetect.plot", "leakdetect.report")),
+        ("numba", ("leakdetect.core.hydraulics.compiled",)),
         ("sqlalchemy", ("leakdetect.store", "leakdetect.readings")),
         ("typer", ("leakdetect.cli",)),
         ("rich", ("leakdetect.cli",)),

@@ -27,6 +27,10 @@ def benchmarks() -> ModuleType:
 IDS = {
     "speed.load.{}",
     "speed.steady.{}",
+    "speed.batch.{}",
+    "speed.batch.{}.over_epanet",
+    "speed.batch.{}.difference",
+    "speed.batch.{}.settled",
     "speed.signatures.{}",
     "speed.signatures.{}.over_wntr",
     "speed.signatures.{}.over_warm_epanet",

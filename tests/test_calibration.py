@@ -13,8 +13,9 @@ from leakdetect.network import Network
 from leakdetect.stages.calibration import HOURS as HOURS_A_DAY
 from leakdetect.stages.calibration import Correction, fit_correction, hour_row, physics_step
 from leakdetect.stages.expected.boundary import Boundary, Drive, find_boundary
+from leakdetect.stages.expected.customers import Leaks
 from leakdetect.stages.expected.loads import pipe_groups
-from leakdetect.stages.expected.model import HydraulicModel, Leaks, Physics
+from leakdetect.stages.expected.model import HydraulicModel, Physics
 from leakdetect.units import M3H
 
 HOURS = 24 * 21

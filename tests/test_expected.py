@@ -14,8 +14,9 @@ from leakdetect.epanet import load_network
 from leakdetect.errors import ElementError, ReadingsError
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Boundary, Drive, drive, find_boundary
+from leakdetect.stages.expected.customers import Leaks
 from leakdetect.stages.expected.loads import find_loads, pipe_groups, total_load
-from leakdetect.stages.expected.model import HydraulicModel, Leaks, Physics
+from leakdetect.stages.expected.model import HydraulicModel, Physics
 from leakdetect.units import M3H
 
 WEEK = np.arange(24) * 3600.0
@@ -189,19 +190,19 @@ def test_demand_is_scaled_to_what_flows_in(tmp_path: Path) -> None:
     with HydraulicModel(network, boundary, Physics.drawn(network)) as model:
         leaks = Leaks(np.array([network.link("P6"), network.link("P8")]), np.tile([0.004, 0.001], (24, 1)))
         for row in (0, 1):
-            demand = model.demand(given, row, Leaks())
+            demand = model.customers.demand(given, Leaks())[row]
             assert demand[first].sum() == pytest.approx(0.008)
             assert demand[second].sum() == pytest.approx(0.030)
             assert demand[j4] == 0.010
             # J5's meter is silent: it takes its share of what is left, beside J3 and J6 (2 and 3 of 10 L/s).
             assert demand[j5] == pytest.approx(0.020 * 5 / 10)
-            less = model.demand(given, row, leaks)
+            less = model.customers.demand(given, leaks)[row]
             assert less[second].sum() == pytest.approx(0.026)
             assert less[first].sum() == pytest.approx(0.007)
             assert less[j4] == 0.010
         # More is metered than flows in: the rest keeps a little and never turns into a source.
         given.metered[:, 0] = 0.050
-        assert (model.demand(given, 0, Leaks()) >= 0).all()
+        assert (model.customers.demand(given, Leaks())[0] >= 0).all()
     assert network.base_demand[j5].sum() == 0.005
 
 
@@ -211,11 +212,11 @@ def test_demand_without_a_balance_follows_the_drawing(tmp_path: Path) -> None:
     boundary = boundary_of(network, J5="pressure")
     with HydraulicModel(network, boundary, Physics.drawn(network)) as model:
         given = given_by(boundary, net=np.zeros(0))
-        shown = [model.demand(given, row, Leaks())[network.node("J4")] * 1e3 for row in range(5)]
+        shown = [model.customers.demand(given, Leaks())[row][network.node("J4")] * 1e3 for row in range(5)]
         assert shown == pytest.approx([4 + 2, 2 + 2, 4 + 1, 2 + 1, 4 + 2])
         half = Physics(model.physics.roughness, model.physics.setting, np.full_like(network.base_demand, 0.5))
         model.set_physics(half)
-        assert model.demand(given, 0, Leaks())[network.node("J4")] * 1e3 == pytest.approx(3)
+        assert model.customers.demand(given, Leaks())[0][network.node("J4")] * 1e3 == pytest.approx(3)
 
 
 @pytest.mark.parametrize("device", ["PRV", "pump 3 points"])
@@ -250,7 +251,7 @@ def test_a_leak_in_the_model_is_its_signature(tmp_path: Path) -> None:
         with HydraulicModel(network, boundary, Physics.drawn(network)) as model:
             plain = model.run(given)[0]
             shown = model.run(given, Leaks(np.array([link]), np.full((1, 1), 0.1 / M3H)))[0]
-            state = model.state(model.demand(given, 0, Leaks()), given.level[0], given.imposed[0])
+            state = model.state(model.customers.demand(given, Leaks())[0], given.level[0], given.imposed[0])
             signature = model.signatures(state, model.rows(model.linearised(state)))[:, link]
         np.testing.assert_allclose((shown - plain) / 0.1, signature[:-1], rtol=0.03, atol=2e-3)
         assert signature[-1] == 1  # of the zone's balance

@@ -105,7 +105,7 @@ def test_signatures_of_a_town(name: str, request: pytest.FixtureRequest) -> None
     flows = [network.link_names[i] for i in np.flatnonzero(network.link_kind != Link.PIPE)]
     flows += [network.link_names[i] for i in random.choice(np.flatnonzero(network.is_pipe), 6, replace=False)]
     with FineModel(network, watch(network, seen, flows), accuracy=1e-5) as model:
-        demand = model.nominal(12 * 3600.0).sum(axis=1)
+        demand = model.customers.nominal(np.array([12 * 3600.0]))[0]
         state = model.state(demand, NOTHING, NOTHING)
         rows = model.rows(model.linearised(state))
         nodes = random.choice(np.flatnonzero(~network.is_fixed), 15, replace=False).tolist()

@@ -1,1 +1,1 @@
-"""Numerics: numpy and scipy only, nothing of ours but errors."""
+"""Numerics: numpy and scipy only (and numba, in `hydraulics`), nothing of ours but errors."""

@@ -33,7 +33,7 @@ from leakdetect.site import Detection
 from leakdetect.stages.detection.history import History, Leak
 from leakdetect.stages.detection.tracker import HORIZON, Settings, Tracker, begin
 from leakdetect.stages.expected.boundary import Boundary, Drive, drive, find_boundary
-from leakdetect.stages.expected.model import Leaks
+from leakdetect.stages.expected.customers import Leaks
 from leakdetect.stages.residuals import block_means
 from leakdetect.units import M3H
 

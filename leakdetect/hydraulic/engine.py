@@ -13,8 +13,9 @@ from leakdetect.stages.calibration import hour_row
 from leakdetect.stages.detection.history import Leak
 from leakdetect.stages.detection.windows import Picture
 from leakdetect.stages.expected.boundary import Boundary, Drive
+from leakdetect.stages.expected.customers import Leaks
 from leakdetect.stages.expected.loads import Tables, effects, find_tables, leaky_signatures, total_load
-from leakdetect.stages.expected.model import HydraulicModel, Leaks
+from leakdetect.stages.expected.model import HydraulicModel
 from leakdetect.units import M3H
 
 Floats = NDArray[np.float64]
@@ -105,7 +106,7 @@ class Engine:
         """Close EPANET."""
         self.model.close()
 
-    def expected(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
+    def expected(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[int], None] | None = None) -> Floats:
         """Return what pressures and flows should show, corrected, shape (T, P + F)."""
         raw = self.model.run(given, leaks, tick)
         return raw + self.fitted.correction.of(raw, given.week)

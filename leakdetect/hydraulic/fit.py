@@ -16,8 +16,9 @@ from leakdetect.hydraulic.steps import BLOCK_HOURS, Steps
 from leakdetect.network import Network
 from leakdetect.stages.calibration import HOURS, fit_correction, hour_row, physics_step
 from leakdetect.stages.expected.boundary import Boundary, Drive
+from leakdetect.stages.expected.customers import Leaks
 from leakdetect.stages.expected.loads import Tables, find_loads, find_tables, total_load
-from leakdetect.stages.expected.model import HydraulicModel, Leaks, Physics
+from leakdetect.stages.expected.model import HydraulicModel, Physics
 from leakdetect.stages.residuals import block_means, fit_noise
 from leakdetect.units import M3H
 
@@ -112,7 +113,7 @@ class Fit:
             category[self.boundary.zone == zone, use] = np.exp(value)
         return Physics(drawn.roughness * factor, settings, category)
 
-    def finish(self, leaks: Leaks, share: float, threshold: float, tick: Callable[[], None] | None) -> Fitted:
+    def finish(self, leaks: Leaks, share: float, threshold: float, tick: Callable[[int], None] | None) -> Fitted:
         """Fit each channel's correction, the balances and the noise at the present physics."""
         given, boundary = self.given, self.boundary
         raw = self.model.run(given, leaks, tick)
@@ -191,11 +192,10 @@ def fit(
     rounds = len(_WALK_SHARES)
     done = 0
 
-    def tick() -> None:
+    def tick(more: int) -> None:
         nonlocal done
-        done += 1
-        if done % 50 == 0:
-            progress("simulate", min(done / (rounds * len(steps)), 1.0))
+        done += more
+        progress("simulate", min(done / (rounds * len(steps)), 1.0))
 
     try:
         leaks, threshold = Leaks(), start_threshold

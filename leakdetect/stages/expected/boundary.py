@@ -199,7 +199,7 @@ class Drive:
     week: Floats
     valid: Mask
 
-    def __getitem__(self, rows: slice) -> Drive:
+    def __getitem__(self, rows: slice | Ints) -> Drive:
         return Drive(*(value[rows] for value in vars(self).values()))
 
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakdetect.core.sensitivity import HOLDS_END, HOLDS_START
-from leakdetect.errors import ReadingsError
+from leakdetect.errors import ConvergenceError, ReadingsError
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Drive
-from leakdetect.stages.expected.model import HydraulicModel, Leaks, State
+from leakdetect.stages.expected.customers import Leaks
+from leakdetect.stages.expected.model import HydraulicModel, State
 from leakdetect.units import M3H
 
 Floats = NDArray[np.float64]
@@ -76,15 +77,15 @@ def find_loads(model: HydraulicModel, given: Drive, count: int = 12) -> Loads:
         )
     total = total_load(given)[rows]
     if np.ptp(total) == 0:  # no balanced zone: order by the drawn pattern instead
-        total = np.array([model.nominal(float(w)).sum() for w in given.week[rows]])
+        total = (model.customers.pattern(given.week[rows]) * model.customers.drawn.sum(axis=0)).sum(axis=1)
     order = rows[np.argsort(total, kind="stable")]
     parts = []
     none = Leaks()
     for group in np.array_split(order, count):
         chosen = group[np.linspace(0, len(group) - 1, min(_SAMPLE, len(group))).astype(np.int64)]
-        demand = np.mean([model.demand(given, int(r), none) for r in chosen], axis=0)
-        nominal = np.mean([model.nominal(float(given.week[r])) for r in chosen], axis=0)
-        use = np.where(model.metered, 0.0, demand / np.maximum(nominal.sum(axis=1), 1e-12))
+        demand = model.customers.demand(given[chosen], none).mean(axis=0)
+        nominal = model.customers.drawn * model.customers.pattern(given.week[chosen]).mean(axis=0)
+        use = np.where(model.customers.metered, 0.0, demand / np.maximum(nominal.sum(axis=1), 1e-12))
         level, imposed = np.nanmean(given.level[chosen], axis=0), np.nanmean(given.imposed[chosen], axis=0)
         parts.append((total_load(given)[group].mean(), demand, nominal * use[:, None], level, imposed))
     return Loads(*(np.array(p) for p in zip(*parts, strict=True)))
@@ -129,12 +130,6 @@ def pipe_groups(network: Network) -> Ints:
     return group
 
 
-def shown_at(model: HydraulicModel, loads: Loads, k: int, leaks: Leaks) -> Floats:
-    """Return what the sensors show at a load state with leaks [m, m3/h], shape (P + F,); raises ConvergenceError."""
-    model.solve(model.make_room(loads.demand[k], leaks), loads.level[k], loads.imposed[k])
-    return model.observe()
-
-
 def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow: float, states: Ints) -> Floats:
     """Return what 1 m3/h of a leak does to every channel, by the whole effect of one of `flow` beside known leaks.
 
@@ -153,16 +148,27 @@ def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow
     Returns
     -------
     ndarray, shape (k, P + F + Z, n)
+
+    Raises
+    ------
+    ConvergenceError
+        If there is no steady state with one of them.
     """
     boundary, network = model.boundary, model.network
-    count = len(boundary.pressures) + len(boundary.flows)
+    count, width = len(boundary.pressures) + len(boundary.flows), len(links) + 1
+    shown = np.empty((len(states) * width, count))
+    for piece in model.pieces(len(shown)):
+        place, column = np.divmod(np.arange(piece.start, piece.stop), width)  # the first of each state is without
+        k, here, more = states[place], np.flatnonzero(column), links[column[column > 0] - 1]
+        lost = np.repeat(leaks.at_nodes(network), len(k), axis=0)
+        for ends in (network.start, network.end):
+            lost[here, ends[more]] += flow / M3H / 2
+        shown[piece] = model.shown(model.customers.make_room(loads.demand[k], lost), loads.level[k], loads.imposed[k])
+    if np.isnan(shown).any():
+        raise ConvergenceError(f"{network.path}: EPANET found no steady state with a leak of {flow:.3g} m3/h")
+    by_state = shown.reshape(len(states), width, count)
     out = np.zeros((len(states), boundary.channels, len(links)))
-    model.forget()
-    for row, k in enumerate(states.tolist()):
-        before = shown_at(model, loads, k, leaks)
-        for column, link in enumerate(links.tolist()):
-            more = Leaks(np.append(leaks.links, link), np.append(leaks.flow[0], flow / M3H)[None])
-            out[row, :count, column] = (shown_at(model, loads, k, more) - before) / flow
+    out[:, :count] = np.swapaxes(by_state[:, 1:] - by_state[:, :1], 1, 2) / flow
     for zone in range(len(boundary.zone_names)):
         inside = (boundary.zone == zone).astype(float)
         out[:, count + zone, :] = (inside[network.start[links]] + inside[network.end[links]]) / 2
@@ -172,9 +178,9 @@ def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow
 def leaky_signatures(model: HydraulicModel, loads: Loads, leaks: Leaks) -> Floats:
     """Return the signatures at every load state with known leaks running, shape (K, Ch, L); one row of `leaks`."""
     out = []
-    model.forget()
+    lost = leaks.at_nodes(model.network)
     for k in range(len(loads.centre)):
-        demand = model.make_room(loads.demand[k], leaks)
+        demand = model.customers.make_room(loads.demand[[k]], lost)[0]
         state = model.state(demand, loads.level[k], loads.imposed[k])
         rows = model.rows(model.linearised(state))
         out.append(model.signatures(replace(state, demand=loads.demand[k]), rows))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +15,16 @@ from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOL
 from leakdetect.epanet import Epanet
 from leakdetect.errors import ConvergenceError
 from leakdetect.network import Link, Network
+from leakdetect.stages.expected.batch import Batch
 from leakdetect.stages.expected.boundary import Boundary, Drive
+from leakdetect.stages.expected.customers import Customers, Leaks
 from leakdetect.units import M3H
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _LEAST_SLOPE = 1e-5  # [s/m2] of links that hold no head back
-_LEAST_REST = 0.02  # share of the nominal demand that unmetered customers use at the least
+_VALUES = 2_000_000  # of nodes and links that are solved for at once, at the most: what memory holds with ease
 _HOLDING = {Link.PRV: HOLDS_END, Link.PSV: HOLDS_START, Link.FCV: HOLDS_FLOW}
 
 
@@ -49,21 +53,6 @@ class Physics:
 
 
 @dataclass(frozen=True)
-class Leaks:
-    """Known leaks over T steps: half of each at either end of its link.
-
-    Attributes
-    ----------
-    links : ndarray of int, shape (K,)
-    flow : ndarray, shape (T, K)
-        [m3/s].
-    """
-
-    links: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    flow: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-
-
-@dataclass(frozen=True)
 class State:
     """One steady state: heads (N,), flows (L,), demand (N,), open links (L,), speed of pumps (L,; 1 for others)."""
 
@@ -85,8 +74,6 @@ class HydraulicModel:
         self._valves = np.flatnonzero(holding)
         curves = ((link, self._epanet.curve(link)) for link in range(len(network.link_names)))
         self._curves = {link: curve for link, curve in curves if curve is not None}
-        self.metered = np.zeros(len(network.node_names), dtype=bool)
-        self.metered[boundary.meters[:, 0]] = True
         for link, _ in boundary.cut:
             self._epanet.set_open(int(link), False)
         self.set_physics(physics)
@@ -96,6 +83,8 @@ class HydraulicModel:
         pipes = np.flatnonzero(self.network.is_pipe)
         self._epanet.set_roughness(pipes, physics.roughness[pipes])
         self.physics = physics
+        self.customers = Customers(self.network, self.boundary, physics.category)
+        self.__dict__.pop("_batch", None)
         self.set_settings(physics.setting)
 
     def set_settings(self, setting: Floats) -> None:
@@ -114,42 +103,16 @@ class HydraulicModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def nominal(self, week: float) -> Floats:
-        """Return the drawn demand by category at a moment of the week [m3/s], shape (N, C)."""
-        network = self.network
-        row = int(week // network.pattern_step) % len(network.patterns)
-        nominal: Floats = network.base_demand * self.physics.category * network.patterns[row]
-        return nominal
-
-    def demand(self, given: Drive, row: int, leaks: Leaks) -> Floats:
-        """Return what is withdrawn at each node at one step, leaks and imposed flows apart [m3/s], shape (N,)."""
-        boundary = self.boundary
-        demand: Floats = self.nominal(float(given.week[row])).sum(axis=1)
-        metered, nodes = given.metered[row], boundary.meters[:, 0]
-        known = ~np.isnan(metered)
-        fixed = np.zeros(len(demand), dtype=bool)
-        demand[nodes[known]] = 0.0
-        np.add.at(demand, nodes[known], metered[known])
-        fixed[nodes[known]] = True
-        leak = self._at_nodes(leaks, row)
-        for zone in np.flatnonzero(boundary.scaled):
-            inside = boundary.zone == zone
-            rest = inside & ~fixed
-            nominal = demand[rest].sum()
-            if nominal > 0:
-                left = given.net[row, zone] - demand[inside & fixed].sum() - leak[inside].sum()
-                demand[rest] *= max(left / nominal, _LEAST_REST)
-        return demand
-
-    def _at_nodes(self, leaks: Leaks, row: int) -> Floats:
-        out = np.zeros(len(self.network.node_names))
-        if len(leaks.links):
-            np.add.at(out, self.network.start[leaks.links], leaks.flow[row] / 2)
-            np.add.at(out, self.network.end[leaks.links], leaks.flow[row] / 2)
-        return out
+    def _with_imposed(self, demand: Floats, imposed: Floats) -> Floats:
+        """Return demand (T, N) with the flow of cut links (T, K) taken where they begin and given where they end."""
+        total = demand.copy()
+        for column, link in enumerate(self.boundary.cut[:, 0].tolist()):
+            total[:, self.network.start[link]] += imposed[:, column]
+            total[:, self.network.end[link]] -= imposed[:, column]
+        return total
 
     def solve(self, demand: Floats, level: Floats, imposed: Floats) -> None:
-        """Find the steady state.
+        """Find one steady state by EPANET, from the one before.
 
         Parameters
         ----------
@@ -164,54 +127,79 @@ class HydraulicModel:
         ------
         ConvergenceError
         """
-        total = demand.copy()
-        np.add.at(total, self.network.start[self.boundary.cut[:, 0]], imposed)
-        np.subtract.at(total, self.network.end[self.boundary.cut[:, 0]], imposed)
+        total = self._with_imposed(demand[None], imposed[None])[0]
         self._epanet.set_demands(self._junctions, total[self._junctions])
         for (tank, _), metres in zip(self.boundary.levels.tolist(), level.tolist(), strict=True):
             self._epanet.set_level(tank, metres)
         self._epanet.solve()
 
-    def forget(self) -> None:
-        """Let what was run before leave no trace: a resumed run gives what one run over all gives."""
-        self._epanet.forget()
-
-    def make_room(self, demand: Floats, leaks: Leaks, row: int = 0) -> Floats:
-        """Return demand with leaks added, unmetered customers of balanced zones giving way, shape (N,).
-
-        What a zone takes in is measured: with a leak in it, its customers use that much less.
-        """
-        leak = self._at_nodes(leaks, row)
-        out = demand.copy()
-        for zone in np.flatnonzero(self.boundary.scaled):
-            rest = (self.boundary.zone == zone) & ~self.metered
-            use, lost = demand[rest].sum(), leak[self.boundary.zone == zone].sum()
-            if use > 0 and lost > 0:
-                out[rest] *= max((use - lost) / use, _LEAST_REST)
-        return out + leak
-
     def observe(self) -> Floats:
-        """Return pressures [m] (or heads) and flows [m3/h] at the sensors, at the last steady state."""
-        nodes = self.boundary.pressures[:, 0]
-        head = self._epanet.heads(nodes)
-        pressure = np.where(self.boundary.is_head, head, head - self.network.elevation[nodes])
-        shown: Floats = np.r_[pressure, self._epanet.flows(self.boundary.flows[:, 0]) * M3H]
+        """Return pressures [m] (or heads) and flows [m3/h] at the sensors, at EPANET's last steady state."""
+        nodes, links = self.boundary.pressures[:, 0], self.boundary.flows[:, 0]
+        shown: Floats = self._sensed(self._epanet.heads(nodes)[None], self._epanet.flows(links)[None])[0]
         return shown
 
-    def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[], None] | None = None) -> Floats:
-        """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed."""
+    def _sensed(self, head: Floats, flow: Floats) -> Floats:
+        """Return what the sensors show of heads (T, P) and flows (T, F) [m, m3/h], shape (T, P + F)."""
+        elevation = self.network.elevation[self.boundary.pressures[:, 0]]
+        shown: Floats = np.hstack([np.where(self.boundary.is_head, head, head - elevation), flow * M3H])
+        return shown
+
+    @cached_property
+    def _batch(self) -> Batch | None:
+        """The batch solver for the present physics; None for a network that it cannot do."""
+        usual = self.customers.drawn @ self.network.patterns.mean(axis=0)
+        rough, setting = self.physics.roughness, self.physics.setting
+        try:
+            return Batch(self.network, self.boundary, self._epanet, rough, setting, usual)
+        except ValueError:
+            return None
+
+    def pieces(self, rows: int) -> list[slice]:
+        """Return slices of rows, each of which fits in memory."""
+        most = max(_VALUES // (len(self.network.node_names) + len(self.network.link_names)), 1)
+        return [slice(first, min(first + most, rows)) for first in range(0, rows, most)]
+
+    def shown(self, demand: Floats, level: Floats, imposed: Floats) -> Floats:
+        """Return what the sensors show at T steady states [m, m3/h], each on its own, shape (T, P + F).
+
+        Found in a batch; those that do not settle there by EPANET, from scratch; NaN where it finds none either.
+
+        Parameters
+        ----------
+        demand, level, imposed : ndarray, shape (T, N), (T, H), (T, K)
+            As of `solve`.
+        """
+        batch = self._batch
+        if batch is None:
+            out = np.full((len(demand), len(self.boundary.pressures) + len(self.boundary.flows)), np.nan)
+            left = np.arange(len(demand))
+        else:
+            found = batch.solve(self._with_imposed(demand, imposed), level, self._setting)
+            out = self._sensed(found.head[:, self.boundary.pressures[:, 0]], found.flow[:, self.boundary.flows[:, 0]])
+            left = np.flatnonzero(~found.converged)
+        for row in left.tolist():
+            self._epanet.forget()
+            with contextlib.suppress(ConvergenceError):  # one odd step (a metering error) is a gap, not the end
+                self.solve(demand[row], level[row], imposed[row])
+                out[row] = self.observe()
+        return out
+
+    def run(self, given: Drive, leaks: Leaks | None = None, tick: Callable[[int], None] | None = None) -> Floats:
+        """Return what the sensors would show [m, m3/h], shape (T, P + F); NaN where a step cannot be computed.
+
+        `tick` is told how many steps were done since it was told before.
+        """
         leaks = leaks or Leaks()
-        self.forget()
         out = np.full((len(given.valid), len(self.boundary.pressures) + len(self.boundary.flows)), np.nan)
-        for row in np.flatnonzero(given.valid):
-            try:
-                demand = self.demand(given, int(row), leaks) + self._at_nodes(leaks, int(row))
-                self.solve(demand, given.level[row], given.imposed[row])
-            except ConvergenceError:
-                continue  # one odd step (a metering error) is a gap, not the end of a run
-            out[row] = self.observe()
+        rows = np.flatnonzero(given.valid)
+        for piece in self.pieces(len(rows)):
+            chosen = rows[piece]
+            here, lost = given[chosen], leaks[chosen]
+            demand = self.customers.demand(here, lost) + lost.at_nodes(self.network)
+            out[chosen] = self.shown(demand, here.level, here.imposed)
             if tick:
-                tick()
+                tick(len(chosen))
         return out
 
     def state(self, demand: Floats, level: Floats, imposed: Floats) -> State:
@@ -298,7 +286,7 @@ class HydraulicModel:
         balance = np.zeros((len(boundary.zone_names), len(network.node_names)))
         for zone in range(len(boundary.zone_names)):
             inside = boundary.zone == zone
-            weight = np.where(inside & ~self.metered, state.demand, 0.0)
+            weight = np.where(inside & ~self.customers.metered, state.demand, 0.0)
             if weight.sum() > 0 and boundary.scaled[zone]:
                 relative[:, inside] -= (rows @ (weight / weight.sum()))[:, None]
             balance[zone, inside] = 1.0
