@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,6 @@ _REACH, _FEWEST_TRIED, _MOST_TRIED = 40.0, 20, 50  # evidence from the best, and
 _NEIGHBOUR_M = 600.0  # within which one leak may be taken for another
 _MOVE = 4.0  # evidence that a better place must have
 _SAME_DAYS = 3.0  # between the end of one and the beginning of another that is the same
-
-
-@dataclass(frozen=True)
-class Look:
-    """What another look at a known leak showed: the deviation, the evidence of every candidate, whether it moved."""
-
-    seen: Deviation
-    evidence: Floats
-    moved: bool
 
 
 class Placer:
@@ -96,23 +87,23 @@ class Placer:
 
     # -- known leaks that are somewhere else -------------------------------------------------------------------
 
-    def look_again(self, history: History, leak: Leak) -> Look | None:
-        """Move a known leak where all that was seen of it says so; None where that says nothing."""
+    def look_again(self, history: History, leak: Leak) -> tuple[Floats | None, bool]:
+        """Move a known leak where all that was seen of it says so; return the evidence, and whether it moved."""
         if leak.flow[-1] < self.tracker.settings.smallest:
-            return None
+            return None, False
         seen = self.seen(history, leak)
         if seen is None:
-            return None
+            return None, False
         evidence, _, effect = self.evidence(history, leak, seen)
         best = int(np.argmax(evidence))
         if evidence[best] < self.tracker.settings.threshold:
-            return None
-        moved = best != leak.link and evidence[best] - evidence[leak.link] >= _MOVE
-        if moved:
-            leak.link, leak.tangent, leak.tangent_at = best, effect, -1.0
-            self.tracker.relinearise(history, leak.since)
-            self.tracker.follow(history, leak.since)
-        return Look(seen, evidence, moved)
+            return None, False
+        if best == leak.link or evidence[best] - evidence[leak.link] < _MOVE:
+            return evidence, False
+        leak.link, leak.tangent, leak.tangent_at = best, effect, -1.0
+        self.tracker.relinearise(history, leak.since)
+        self.tracker.follow(history, leak.since)
+        return evidence, True
 
     def misplaced_neighbour(self, history: History, new: Leak) -> bool:
         """Move known leaks near a new one where they belong; if one moved, forget the new one: it may be no more."""
@@ -120,10 +111,8 @@ class Placer:
         if not near:
             return False
         self.tracker.drop(history, new)
-        for leak in near:
-            look = self.look_again(history, leak)
-            if look and look.moved:
-                return True
+        if any(self.look_again(history, leak)[1] for leak in near):
+            return True
         self._take_back(history, new)
         return False
 

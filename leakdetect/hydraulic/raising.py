@@ -29,7 +29,6 @@ _MOST_CANDIDATES = 50
 _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
-_RAISED_ANEW = 10.0  # evidence against the place that was said from which it is said anew
 _ECHO_DAYS, _ECHO_SHARE, _ECHO_FACTOR = 5, 0.3, 3.0  # since another; share of its flow; threshold all the same
 _LOOKED_AT_AGAIN = (8, 20, 40, 80, 160, 240)  # blocks after it was raised
 
@@ -76,7 +75,9 @@ class Raiser:
                 history.leaks.remove(leak)
         for leak in history.leaks:
             if leak.raised >= 0 and leak.until < 0 and block - leak.raised in _LOOKED_AT_AGAIN:
-                self._look_again(history, leak, ready)
+                evidence, _ = self.placer.look_again(history, leak)
+                if evidence is not None and leak.id in self._events:
+                    self._events[leak.id] = replace(self._events[leak.id], latest=self._place(evidence))
         for leak in history.leaks:
             event = self._events.get(leak.id)
             if event is None:
@@ -115,22 +116,6 @@ class Raiser:
             self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
             self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
-
-    def _look_again(self, history: History, leak: Leak, ready: np.datetime64) -> None:
-        """Say where a known leak is by now; raise it anew where what was said sent the crew to the wrong streets."""
-        look = self.placer.look_again(history, leak)
-        event = self._events.get(leak.id)
-        if look is None or event is None or event.status == Status.REPAIRED:
-            return
-        chance = probability(look.evidence, self.network.length[self.candidates])
-        said = self.network.link(event.candidates[0].link)
-        column = int(np.flatnonzero(self.candidates == said)[0])
-        away = self.network.distances(said)[self.candidates[leak.link]]
-        if away > _REPAIR_M and look.evidence[leak.link] - look.evidence[column] >= _RAISED_ANEW:
-            self._events[-len(self._events) - 1] = replace(event, status=Status.CLOSED, end=event.start)
-            self._events[leak.id] = self._event(history, leak, look.seen, chance, self._zone(chance), ready)
-        else:
-            self._events[leak.id] = replace(event, latest={**event.latest, **self._place(chance)})
 
     def _is_echo(self, history: History, leak: Leak, flow: float) -> bool:
         """Say whether a much larger leak began or ended of late: errors of its signature look like leaks."""
@@ -200,7 +185,8 @@ class Raiser:
         flow, low, high = self._flow(history, leak)
         return {**self._events[leak.id].latest, "flow_m3h": flow, "flow_low": low, "flow_high": high}
 
-    def _place(self, chance: Floats) -> dict[str, Any]:
+    def _place(self, evidence: Floats) -> dict[str, Any]:
+        chance = probability(evidence, self.network.length[self.candidates])
         place = self._zone(chance)
         return {
             "candidates": [vars(c) for c in self._candidates(chance)],
