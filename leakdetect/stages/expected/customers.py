@@ -35,7 +35,7 @@ class Leaks:
 
     def at_nodes(self, network: Network) -> Floats:
         """Return what is lost at each node [m3/s], shape (T, N); no leaks have no T and give (1, N)."""
-        out = np.zeros((max(len(self.flow), 1), len(network.node_names)))
+        out = np.zeros((len(self.flow) if len(self.links) else 1, len(network.node_names)))
         for ends in (network.start, network.end):
             for column, node in enumerate(ends[self.links].tolist()):
                 out[:, node] += self.flow[:, column] / 2
