@@ -108,6 +108,8 @@ def test_a_step_rests_on_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
     boundary = watch(network)
     given, leaks = drive(boundary), some_leaks(network)
     with HydraulicModel(network, boundary, Physics.drawn(network)) as model:
+        none = Leaks(np.zeros(0, dtype=np.int64), np.zeros((STEPS, 0)))
+        np.testing.assert_array_equal(model.run(given, none), model.run(given))
         whole = model.run(given, leaks)
         monkeypatch.setattr(module, "_VALUES", 100)
         told: list[int] = []
