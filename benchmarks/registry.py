@@ -30,7 +30,7 @@ class Target:
 
     def met(self, value: float) -> bool:
         """Say whether it is reached; NaN never is."""
-        return bool(_COMPARE[self.sign](value, self.value)) and value <= self.upto
+        return bool(_COMPARE[self.sign](value, self.value) and value <= self.upto)
 
     def __str__(self) -> str:
         return f"{self.value:g}-{self.upto:g}" if math.isfinite(self.upto) else f"{self.sign} {self.value:g}"
