@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from leakdetect.hydraulic import fit, placing, raising
-from leakdetect.stages.detection import tracker
+from leakdetect.stages.detection import history, tracker
 
 Switch = Callable[[], AbstractContextManager[None]]
 
@@ -52,6 +52,6 @@ SWITCHES: dict[str, Switch] = {
     "one_round_of_fit": lambda: patched(fit, _WALK_SHARES=fit._WALK_SHARES[:2]),
     "noise_as_fitted": lambda: patched(tracker, _FEWEST=math.inf),
     "places_as_first_said": _places_as_first_said,
-    "no_echo": lambda: patched(raising, _ECHO_SHARE=0.0),
+    "no_echo": lambda: patched(history, ECHO_DAYS=-math.inf),
 }
 """By name; a name is part of an id, so it keeps its meaning."""

@@ -20,7 +20,7 @@ from leakdetect.cli import app
 from leakdetect.errors import ElementError, InputError, ReadingsError
 from leakdetect.evaluate.score import Awareness, Blind, EventRow, LeakRow, Score
 from leakdetect.hydraulic import fit, placing, raising
-from leakdetect.stages.detection import tracker
+from leakdetect.stages.detection import history, tracker
 
 START = np.datetime64("2019-03-01", "ns")
 
@@ -278,7 +278,7 @@ NAMES = {
     "one_round_of_fit": {(fit, "_WALK_SHARES")},
     "noise_as_fitted": {(tracker, "_FEWEST")},
     "places_as_first_said": {(raising, "_LOOKED_AT_AGAIN"), (placing, "_NEIGHBOUR_M")},
-    "no_echo": {(raising, "_ECHO_SHARE")},
+    "no_echo": {(history, "ECHO_DAYS")},
 }
 BEFORE = {(owner, name): getattr(owner, name) for names in NAMES.values() for owner, name in names}
 

@@ -29,7 +29,7 @@ _MOST_CANDIDATES = 50
 _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
-_ECHO_DAYS, _ECHO_SHARE, _ECHO_FACTOR = 5, 0.3, 3.0  # since another; share of its flow; threshold all the same
+_ECHO_SHARE, _ECHO_FACTOR = 0.3, 3.0  # share of another's flow, threshold all the same: of leaks soon after it
 _LOOKED_AT_AGAIN = (8, 20, 40, 80, 160, 240)  # blocks after it was raised
 
 
@@ -100,7 +100,8 @@ class Raiser:
         waited = age >= (_WAIT_RAMP if leak.ramp else _WAIT_STEP)
         weak = evidence[best] < 0.5 * self.tracker.settings.threshold and age > 0
         small = bool(leak.flow) and leak.flow[-1] < self.tracker.settings.smallest
-        echo = self._is_echo(history, leak, flow) and evidence[best] < _ECHO_FACTOR * self.tracker.settings.threshold
+        echo = history.is_echo(leak, flow / _ECHO_SHARE, self.picture.per_day)
+        echo = echo and evidence[best] < _ECHO_FACTOR * self.tracker.settings.threshold
         if weak or echo or (small and waited):
             self.tracker.drop(history, leak)
             return
@@ -116,12 +117,6 @@ class Raiser:
             self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
             self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
-
-    def _is_echo(self, history: History, leak: Leak, flow: float) -> bool:
-        """Say whether a much larger leak began or ended of late: errors of its signature look like leaks."""
-        since = history.last - _ECHO_DAYS * self.picture.per_day
-        late = [k for k in history.leaks if k.raised >= 0 and k.flow and max(k.since, k.until) >= since]
-        return any(k.id != leak.id and flow < _ECHO_SHARE * k.flow[-1] for k in late)
 
     def _ended(self, history: History) -> list[Leak]:
         """Return the leaks whose end was found in this block; not those that people mended."""

@@ -15,6 +15,9 @@ Ints = NDArray[np.int64]
 STEP_WALK, SETTLED = 0.1, 30.0
 """[m3/h per sqrt(day)] by which a flow that has its size may wander; [days] after which it has."""
 
+ECHO_DAYS = 5
+"""Days after a leak began or ended in which what is wrong with its signature may look like another's."""
+
 
 @dataclass
 class Leak:
@@ -176,6 +179,12 @@ class History:
     def running(self, block: int) -> list[Leak]:
         """Return the leaks that run in a block, in a fixed order."""
         return [leak for leak in self.leaks if leak.runs(block)]
+
+    def is_echo(self, leak: Leak, flow: float, per_day: int) -> bool:
+        """Say whether another leak of more than `flow` began or ended of late: its errors look like news."""
+        since = self.last - ECHO_DAYS * per_day
+        late = [k for k in self.leaks if k.raised >= 0 and k.flow and max(k.since, k.until) >= since]
+        return any(k.id != leak.id and k.flow[-1] > flow for k in late)
 
     def trim(self, keep: int, per_day: int) -> None:
         """Forget what lies further back than `keep` blocks; thin older states to one a day."""

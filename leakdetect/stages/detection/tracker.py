@@ -35,6 +35,7 @@ _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a 
 _RAMP_WALK = 0.6  # [m3/h per sqrt(day)]
 _SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
 _LEAP, _LEAP_SHARE = 4.0, 0.8  # [m3/h], share of its flow by which a slow leak may grow at once
+_ECHO_END, _ECHO_FACTOR = 1.0, 3.0  # share of another's flow, threshold all the same: of ends soon after it
 _UNSETTLED = 4  # blocks that a burst may wait for its place
 _ENDING = 0.3  # share of a rival's evidence from which an end is worth waiting for
 _SETTLING = 3.0  # [days] after which a burst grows no more
@@ -237,10 +238,10 @@ class Tracker:
         ]  # fmt: skip
         for k, leak in enumerate(running):
             if known[k] < 0 and len(seen.value) and history.last - since > 1:
-                options.append(
-                    Change(float(-known[k] - 2 * np.log(_END_ODDS)), "end", leak.id, float(known_size[k]), since, ramp,
-                           evidence)
-                )  # fmt: skip
+                value = float(-known[k] - 2 * np.log(_END_ODDS))
+                if leak.flow and history.is_echo(leak, _ECHO_END * leak.flow[-1], picture.per_day):
+                    value -= (_ECHO_FACTOR - 1) * settings.threshold
+                options.append(Change(value, "end", leak.id, float(known_size[k]), since, ramp, evidence))
             elif known[k] > max(evidence[link], 0.0) - self._margin(leak, history.last) and self._may_grow(
                 leak, history.last, float(known_size[k]), ramp
             ):
