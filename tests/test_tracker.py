@@ -243,6 +243,23 @@ def test_a_burst_is_no_growth_of_a_slow_leak() -> None:
     assert day(running[1].since) == pytest.approx(60, abs=0.5)
 
 
+def test_what_is_said_soon_after_a_larger_leak_may_be_its_echo() -> None:
+    history = begin(invent(5, {}).picture, 0, np.full(CHANNELS, 0.05))
+    history.observed = np.zeros((100 * PER_DAY, CHANNELS))
+    large, small = (
+        Leak(k, k, since, since, False, 0.1, raised=since, flow=[flow])
+        for k, since, flow in ((1, 97 * PER_DAY, 20.0), (2, 10 * PER_DAY, 5.0))
+    )
+    history.leaks = [large, small]
+    assert history.is_echo(small, 5.0, PER_DAY)  # the large one began three days ago
+    assert not history.is_echo(small, 20.0, PER_DAY)
+    assert not history.is_echo(large, 1.0, PER_DAY)  # the small one began long ago
+    small.until = 98 * PER_DAY
+    assert history.is_echo(large, 1.0, PER_DAY)
+    large.raised = -1  # what nobody raised has no echo
+    assert not history.is_echo(small, 5.0, PER_DAY)
+
+
 # -- memory -------------------------------------------------------------------------------------------------------
 
 
