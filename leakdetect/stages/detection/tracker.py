@@ -111,6 +111,7 @@ class Tracker:
         self.picture, self.settings, self.scan, self.relinearise = picture, settings, scan, relinearise
         per_day = picture.per_day
         self.lengths = sorted({round(days * per_day) for days in WINDOWS if days * per_day >= 1})
+        self._quick = self._quick_of = np.zeros((0, 0, 0))
 
     # -- filter ------------------------------------------------------------------------------------------------
 
@@ -213,9 +214,9 @@ class Tracker:
         picture, settings = self.picture, self.settings
         links = picture.signature.shape[2]
         price = 2 * np.log(links)
-        quick, _ = seen.against(picture.signature[:, :, self.scan])
+        looked, looked_size = seen.against(self._looked_at_first())
+        quick, rival_evidence, rival_size = looked[: len(self.scan)], looked[len(self.scan) :], looked_size[len(self.scan) :]
         running = [k for k in history.running(history.last) if k.since <= since]
-        rival_evidence, rival_size = seen.against(picture.rival)
         rival_evidence = np.where(picture.only_less & (rival_evidence > 0), 0.0, rival_evidence)
         rival_top = int(np.argmax(np.abs(rival_evidence)))
         floor = max(settings.threshold, best.value if best else 0.0)
@@ -250,6 +251,15 @@ class Tracker:
                            evidence)
                 )  # fmt: skip
         return max(options, key=lambda c: c.value)
+
+    def _looked_at_first(self) -> Floats:
+        """Return the signatures of the links scanned first and of all rivals, shape (K, C, S + X)."""
+        signature = self.picture.signature
+        if self._quick_of is not signature:
+            self._quick_of = signature
+            both = np.concatenate([signature[:, :, self.scan], self.picture.rival], axis=2)
+            self._quick = np.ascontiguousarray(both)
+        return self._quick
 
     def _margin(self, leak: Leak, block: int) -> float:
         """Return the evidence by which a new leak must beat the growth of a known one; none once that has grown."""
