@@ -214,8 +214,8 @@ class Tracker:
         picture, settings = self.picture, self.settings
         links = picture.signature.shape[2]
         price = 2 * np.log(links)
-        looked, looked_size = seen.against(self._looked_at_first())
-        quick, rival_evidence, rival_size = looked[: len(self.scan)], looked[len(self.scan) :], looked_size[len(self.scan) :]
+        looked, size = seen.against(self._looked_at_first())
+        quick, rival_evidence, rival_size = looked[: len(self.scan)], looked[len(self.scan) :], size[len(self.scan) :]
         running = [k for k in history.running(history.last) if k.since <= since]
         rival_evidence = np.where(picture.only_less & (rival_evidence > 0), 0.0, rival_evidence)
         rival_top = int(np.argmax(np.abs(rival_evidence)))
