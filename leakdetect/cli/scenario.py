@@ -26,7 +26,7 @@ _Names = Annotated[str, typer.Option(help="Elements instead of a list, comma bet
 @app.command(epilog="Example: leakdetect simulate --network town --out world --seed 1 --years 2 --noise 0.03 --trouble")
 def simulate(
     *,
-    network: Annotated[str, typer.Option(help="An EPANET .inp file, or a sample network: village, town.")],
+    network: Annotated[str, typer.Option(help="An EPANET .inp file, or a sample network (see leakdetect networks).")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     sensors: Annotated[
         Path | None, typer.Option(help="CSV with the columns quantity,element (pressure, flow, level, demand).")
