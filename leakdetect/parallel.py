@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ Value = TypeVar("Value")
 
 _ALONE = threading.Lock()
 """A Dask worker may have several threads, and a call may change what belongs to its whole process."""
+_ADDRESS = re.compile(r"(\w+://)?[^\s/]+:\d+/?")
 _ANSWER = 10.0
 """[s] that a scheduler has to answer."""
 
@@ -109,7 +111,7 @@ def crew(workers: int = 1, scheduler: str | None = None, tell: Callable[[str], N
     MissingExtraError
         If Dask is asked for and not installed.
     SchedulerError
-        If no scheduler answers at the address.
+        If the address is none, or no scheduler answers there.
     """
     if scheduler is not None:
         client = _connected(scheduler)
@@ -240,15 +242,15 @@ class Dask:
 def _connected(address: str) -> Client:
     if find_spec("distributed") is None:
         raise MissingExtraError("a scheduler needs Dask, which is not installed: pip install 'leakdetect[dask]'")
+    if not _ADDRESS.fullmatch(address):
+        raise SchedulerError(f"'{address}' is no address of a Dask scheduler: write tcp://host:8786")
     from distributed import Client
 
     try:
         return Client(address, timeout=_ANSWER, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise SchedulerError(
-            f"{address}: no Dask scheduler answers ({type(error).__name__}): start one with 'dask scheduler', "
-            "or check the address"
-        ) from error
+    except OSError as error:
+        text = f"{address}: no Dask scheduler answers: start one with 'dask scheduler', or check the address"
+        raise SchedulerError(text) from error
 
 
 def _one(call: Callable[[Item], Value], index: int, item: Item, version: str) -> Done[Value]:
