@@ -242,6 +242,14 @@ def test_a_leak_that_faded_away_has_ended() -> None:
     assert not has_faded(slow, PER_DAY)
 
 
+@pytest.mark.parametrize(("left", "over"), [(0.3, True), (4.0, False)])
+def test_a_leak_that_has_long_been_too_small_is_let_go(left: float, over: bool) -> None:
+    """A leak of 6 m3/h shrinks for a month, too slowly for an end to be seen."""
+    flow = lambda t: np.where(t < 15, 0.0, left + (6 - left) * np.clip(1 - (t - 20) / 30, 0, 1))  # noqa: E731
+    leak = track(invent(85, {30: flow})).leaks[0]
+    assert (leak.until >= 0) is over
+
+
 def test_silence_is_bridged() -> None:
     world = invent(45, {37: step(30, 5.0)})
     world.observed[27 * PER_DAY : 29 * PER_DAY] = np.nan

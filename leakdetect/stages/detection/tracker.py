@@ -45,6 +45,7 @@ _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil 
 _DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
 _FADED, _FADED_DAYS, _FADED_LATE = 0.1, 30, 7  # share of what a leak lost at most of late that is left for days
 _FADED_FROM = 5.0  # [m3/h] smaller ones come and go with the errors of others
+_SMALL_DAYS = 20  # that a leak may lose less than the smallest that is looked for
 _ENDED = 0.6  # share of its flow that a leak must lose to have ended
 _END_WITHIN = 3.0  # [days] within which it must lose it: repairs are sudden
 _LATE, _CLIP, _FEWEST = 20, 3.0, 10  # [days] that tell the scatter of late; deviations at most; blocks at least
@@ -164,7 +165,8 @@ class Tracker:
         for k, leak in enumerate(running):
             del leak.flow[block - leak.since :]
             leak.flow.append(float(mean[levels + k]))
-            if block == history.last and (_is_dry(leak, picture.per_day) or has_faded(leak, picture.per_day)):
+            ended = has_faded(leak, picture.per_day) or self._is_too_small(leak)
+            if block == history.last and (_is_dry(leak, picture.per_day) or ended):
                 leak.until = block + 1
 
     def _adapt(self, history: History) -> None:
@@ -284,6 +286,11 @@ class Tracker:
             both = np.concatenate([signature[:, :, self.scan], self.picture.rival], axis=2)
             self._quick = np.ascontiguousarray(both)
         return self._quick
+
+    def _is_too_small(self, leak: Leak) -> bool:
+        """Say whether a leak has long lost less than what is looked for."""
+        late = leak.flow[-_SMALL_DAYS * self.picture.per_day :]
+        return len(late) == _SMALL_DAYS * self.picture.per_day and max(late) < self.settings.smallest
 
     def _margin(self, leak: Leak, block: int) -> float:
         """Return the evidence by which a new leak must beat the growth of a known one; none once that has grown."""
