@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leakdetect.stages.detection.history import History, Leak, Snapshot
-from leakdetect.stages.detection.tracker import Settings, Tracker, begin, course, has_faded
+from leakdetect.stages.detection.tracker import Settings, Tracker, begin, course, has_ended
 from leakdetect.stages.detection.windows import Deviation, Picture, deviation
 
 CHANNELS, LINKS, LOADS, PER_DAY = 12, 80, 3, 4
@@ -233,21 +233,20 @@ def test_what_is_there_from_the_very_first_day_is_the_level() -> None:
     assert not track(world).leaks
 
 
-def test_a_leak_that_faded_away_has_ended() -> None:
-    """Its flow is gone for days, though no step down was seen; a small one may come back."""
-    for flow, over in ((9.0, True), (3.0, False)):
-        leak = Leak(1, 0, 0, 0, False, 0.1, flow=[flow] * 20 * PER_DAY + [0.05 * flow] * 8 * PER_DAY)
-        assert has_faded(leak, PER_DAY) is over
-    slow = Leak(1, 0, 0, 0, False, 0.1, flow=np.linspace(9, 0, 200 * PER_DAY).tolist()[: 190 * PER_DAY])
-    assert not has_faded(slow, PER_DAY)
-
-
-@pytest.mark.parametrize(("left", "over"), [(0.3, True), (4.0, False)])
-def test_a_leak_that_has_long_been_too_small_is_let_go(left: float, over: bool) -> None:
-    """A leak of 6 m3/h shrinks for a month, too slowly for an end to be seen."""
-    flow = lambda t: np.where(t < 15, 0.0, left + (6 - left) * np.clip(1 - (t - 20) / 30, 0, 1))  # noqa: E731
-    leak = track(invent(85, {30: flow})).leaks[0]
-    assert (leak.until >= 0) is over
+@pytest.mark.parametrize(
+    ("flow", "over"),
+    [
+        ([9.0] * 80 + [0.5] * 32, True),  # gone for a week
+        ([9.0] * 80 + [2.0] * 32, False),
+        ([3.0] * 80 + [0.1] * 32, False),  # a small one may come back
+        (np.linspace(9, 0, 800).tolist()[:700], False),  # slow drift is no end
+        ([3.0] * 80 + [0.9] * 81, True),  # long too small
+        ([3.0] * 80 + [0.9] * 80 + [1.1], False),
+        ([3.0] * 80 + [-2.5] * 4, True),
+    ],
+)
+def test_an_end_that_nobody_saw(flow: list[float], over: bool) -> None:
+    assert has_ended(Leak(1, 0, 0, 0, False, 0.1, flow=flow), 1.0, PER_DAY) is over
 
 
 def test_silence_is_bridged() -> None:

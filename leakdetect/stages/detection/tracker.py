@@ -165,8 +165,7 @@ class Tracker:
         for k, leak in enumerate(running):
             del leak.flow[block - leak.since :]
             leak.flow.append(float(mean[levels + k]))
-            ended = has_faded(leak, picture.per_day) or self._is_too_small(leak)
-            if block == history.last and (_is_dry(leak, picture.per_day) or ended):
+            if block == history.last and has_ended(leak, self.settings.smallest, picture.per_day):
                 leak.until = block + 1
 
     def _adapt(self, history: History) -> None:
@@ -287,11 +286,6 @@ class Tracker:
             self._quick = np.ascontiguousarray(both)
         return self._quick
 
-    def _is_too_small(self, leak: Leak) -> bool:
-        """Say whether a leak has long lost less than what is looked for."""
-        late = leak.flow[-_SMALL_DAYS * self.picture.per_day :]
-        return len(late) == _SMALL_DAYS * self.picture.per_day and max(late) < self.settings.smallest
-
     def _margin(self, leak: Leak, block: int) -> float:
         """Return the evidence by which a new leak must beat the growth of a known one; none once that has grown."""
         return _GROWTH_MARGIN if block - leak.since <= _GROWN * self.picture.per_day else 0.0
@@ -382,16 +376,17 @@ def course(n: int, ramp: bool) -> Floats:
     return np.r_[0.0, np.ones(n - 1)] if n > 1 else np.ones(1)
 
 
-def _is_dry(leak: Leak, per_day: int) -> bool:
-    """Say whether a leak's flow stays below 0: there never was one, or it has ended."""
-    return len(leak.flow) > 2 * per_day and max(leak.flow[-per_day:]) < -_DRY
+def has_ended(leak: Leak, smallest: float, per_day: int) -> bool:
+    """Say whether a leak has stopped without a step that could be told.
 
-
-def has_faded(leak: Leak, per_day: int) -> bool:
-    """Say whether a leak has stopped without a step that could be told: it lost much a while ago, nothing since."""
-    late, before = leak.flow[-_FADED_LATE * per_day :], leak.flow[-_FADED_DAYS * per_day : -_FADED_LATE * per_day]
+    Its flow stays below 0; or it lost much a while ago, and nothing since; or it has long lost less than `smallest`.
+    """
+    flow = leak.flow
+    dry = len(flow) > 2 * per_day and max(flow[-per_day:]) < -_DRY
+    late, before = flow[-_FADED_LATE * per_day :], flow[-_FADED_DAYS * per_day : -_FADED_LATE * per_day]
     most = max(before, default=0.0)
-    return most >= _FADED_FROM and float(np.mean(late)) < _FADED * most
+    faded = most >= _FADED_FROM and float(np.mean(late)) < _FADED * most
+    return dry or faded or (len(flow) > _SMALL_DAYS * per_day and max(flow[-_SMALL_DAYS * per_day :]) < smallest)
 
 
 def _tables(picture: Picture, leaks: list[Leak]) -> Floats:
