@@ -6,7 +6,7 @@ one of years ago. What measures something else gets a new id.
 
 from __future__ import annotations
 
-from . import ablation, accuracy, injection, pooled, speed, table, worlds
+from . import ablation, accuracy, injection, pooled, sites, speed, table, worlds
 from .registry import REGISTRY, Benchmark, Row, Setting, machine, run
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "machine",
     "pooled",
     "run",
+    "sites",
     "speed",
     "table",
     "worlds",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -48,23 +49,56 @@ TABLES = {"Pressures": "m", "Flows": "m3/h", "Levels": "m", "Demands": "L/h"}
 )
 def worlds(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
     """Score each detector on each world and year: BattLeDIM's figures, then LeakDB's."""
+    detectors = setting.detectors or tuple(DETECTORS)
+    days = {"village": 240} if setting.small else {"village": 365, "town": 365}
+    own = {"models": [], "detectors": detectors, "events": {}, "step": STEP if setting.small else 900}
+    asked: list[dict[str, Any]] = [{"world": Path(name), "days": days[name], **own} for name in days]
+    asked += [{"detectors": detectors, **setting.known(world)} for world in setting.worlds]
+    for rows, events in setting.over("accuracy", "accuracy", "rows_of", asked):
+        setting.events.update(events)
+        yield from rows
+
+
+def rows_of(
+    world: Path,
+    models: list[Path],
+    detectors: Sequence[str],
+    events: dict[tuple[Path, str], list[Event]],
+    days: int = 0,
+    step: int = STEP,
+) -> tuple[list[tuple[str, tuple[float, ...]]], dict[tuple[Path, str], list[Event]]]:
+    """Return the figures of detectors on a world, and what is known of events then.
+
+    Parameters
+    ----------
+    world : Path
+        Its folder; of a sample network, its name.
+    models : list of Path
+        The model, if it brings none.
+    detectors : sequence of str
+    events : dict
+        That are known already, by world and detector.
+    days, step : int
+        Of a world that is made on a sample network, for this once: its length, and seconds between readings.
+    """
     with tempfile.TemporaryDirectory(prefix="leakdetect-") as folder:
-        for world in (*_own(setting, Path(folder)), *setting.worlds):
-            network = load_network(model_of(world, setting))
-            setting.note(f"reading {world.name}")
-            data, site = read(world, network)
-            truth = world / "leaks.csv"
-            leaks = read_truth(truth, network)
-            for name in setting.detectors or DETECTORS:
-                setting.note(f"{name} on {world.name}")
-                events = known_events(setting, world, name, data, site, network)
-                for year in years_of(truth):
-                    located = all(event.candidates for event in events)
-                    score = score_battledim(network, events, leaks, year) if located else None
-                    window = np.datetime64(f"{year}-01-01", "ns"), np.datetime64(f"{year + 1}-01-01", "ns")
-                    until = min(window[1], data[TIME].values[-1])
-                    labels = score_leakdb(events, leaks, window[0], until)
-                    yield f"{world.name}.{year}.{name}", (*_located(score), *_labels(labels))
+        if days:
+            world = _own(world.name, Path(folder), days, step)
+        setting = Setting(networks=tuple(models), events=events)
+        network = load_network(model_of(world, setting))
+        data, site = read(world, network)
+        truth, rows = world / "leaks.csv", []
+        leaks = read_truth(truth, network)
+        for name in detectors:
+            found = known_events(setting, world, name, data, site, network)
+            for year in years_of(truth):
+                located = all(event.candidates for event in found)
+                score = score_battledim(network, found, leaks, year) if located else None
+                window = np.datetime64(f"{year}-01-01", "ns"), np.datetime64(f"{year + 1}-01-01", "ns")
+                until = min(window[1], data[TIME].values[-1])
+                labels = score_leakdb(found, leaks, window[0], until)
+                rows.append((f"{world.name}.{year}.{name}", (*_located(score), *_labels(labels))))
+        return rows, events
 
 
 def read(world: Path, network: Network) -> tuple[xr.Dataset, Site]:
@@ -123,17 +157,15 @@ def known_events(
     return setting.events[key]
 
 
-def _own(setting: Setting, folder: Path) -> Iterator[Path]:
-    """Make the worlds that every run has: the village with six loggers, and the town where time is given."""
-    for name, days in (("village", 240),) if setting.small else (("village", 365), ("town", 365)):
-        setting.note(f"simulating {name}")
-        simulate(
-            networks.path(name),
-            folder / name,
-            Scenario(seed=1, days=days, step=STEP if setting.small else 900, leaks_per_year=(5,)),
-            sensors=spread_sensors(networks.load(name), 6) if name == "village" else networks.sensors(name),
-        )
-        yield folder / name
+def _own(name: str, folder: Path, days: int, step: int) -> Path:
+    """Make a world that every run has: the village with six loggers, or the town."""
+    simulate(
+        networks.path(name),
+        folder / name,
+        Scenario(seed=1, days=days, step=step, leaks_per_year=(5,)),
+        sensors=spread_sensors(networks.load(name), 6) if name == "village" else networks.sensors(name),
+    )
+    return folder / name
 
 
 def model_of(world: Path, setting: Setting) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -18,7 +19,7 @@ from .ablation import SWITCHES
 from .accuracy import detect, known_events, model_of, read
 from .registry import Estimate, Figure, Setting, benchmark
 from .table import LINES, MAIN, Line, estimate
-from .worlds import KINDS, kind_of, made
+from .worlds import KINDS, Plan, folder_of, kind_of, make, planned
 
 DEFAULT, LOCATING = ("hydraulic",), ("hydraulic", "night", "pairs", "hotelling")
 """Detectors measured; those that name pipes, so that they can be scored."""
@@ -46,21 +47,60 @@ def scores_of(setting: Setting, jobs: Sequence[Job]) -> dict[tuple[str, str], li
 
     A job that names no pipe on a world has no score there.
     """
+    worlds: list[tuple[Path, Plan | None]] = [(world, None) for world in setting.worlds]
+    worlds += [(folder_of(plan, setting), plan) for plan in planned(setting)]
+    asked = [
+        {
+            "plan": vars(plan) if plan else None,
+            "jobs": [vars(job) for job in jobs],
+            **setting.known(world),
+        }
+        for world, plan in worlds
+    ]
+    what = ", ".join(job.name for job in jobs)
     out: dict[tuple[str, str], list[Score]] = {(job.name, kind): [] for job in jobs for kind in KINDS}
-    for world in (*setting.worlds, *made(setting)):
-        network = load_network(model_of(world, setting))  # says what is wrong with a folder before years are counted
-        years = years_of(world / "leaks.csv")
-        if len(years) < 2:
-            continue
-        leaks = read_truth(world / "leaks.csv", network)
-        setting.note(f"reading {world.name}")
-        data, site = read(world, network)
-        for job in jobs:
-            setting.note(f"{job.name} on {world.name}")
-            events = job.events(setting, world, data, site, network)
-            if all(event.candidates for event in events):
-                out[job.name, kind_of(world)].append(score_battledim(network, events, leaks, years[-1]))
+    for kind, scores, events in setting.over(what, "pooled", "scores_on", asked):
+        setting.events.update(events)
+        for name, score in scores.items():
+            out[name, kind].append(score)
     return out
+
+
+def scores_on(
+    world: Path,
+    models: list[Path],
+    events: dict[tuple[Path, str], list[Event]],
+    plan: dict[str, Any] | None,
+    jobs: list[dict[str, Any]],
+) -> tuple[str, dict[str, Score], dict[tuple[Path, str], list[Event]]]:
+    """Return the kind of a world, the scores of jobs on it by name, and what is known of events then.
+
+    Parameters
+    ----------
+    world : Path
+        Its folder.
+    models : list of Path
+        The model, if it brings none.
+    events : dict
+        That are known already, by world and detector.
+    plan : dict, optional
+        Of `Plan`, to make it.
+    jobs : list of dict
+        Each of `Job`.
+    """
+    if plan is not None:
+        make(Plan(**plan), world)
+    setting = Setting(networks=tuple(models), events=events)
+    network = load_network(model_of(world, setting))  # says what is wrong with a folder before years are counted
+    years, scores = years_of(world / "leaks.csv"), {}
+    if len(years) > 1:
+        leaks = read_truth(world / "leaks.csv", network)
+        data, site = read(world, network)
+        for job in (Job(**asked) for asked in jobs):
+            found = job.events(setting, world, data, site, network)
+            if all(event.candidates for event in found):
+                scores[job.name] = score_battledim(network, found, leaks, years[-1])
+    return kind_of(world), scores, events
 
 
 def _figures(prefix: str, lines: Sequence[Line], *, judged: bool) -> list[Figure]:

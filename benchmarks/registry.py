@@ -8,10 +8,14 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from leakdetect.benchmark import call
+from leakdetect.parallel import Crew, Here
 
 if TYPE_CHECKING:
     from leakdetect.events import Event
@@ -95,6 +99,8 @@ class Setting:
         Told what is being measured.
     events : dict
         What detectors have raised in this run, by world and detector: several benchmarks ask for the same.
+    crew : Crew
+        Who takes the worlds: this process one after the other, or several side by side.
     """
 
     small: bool = False
@@ -110,6 +116,31 @@ class Setting:
     readings: Path | None = None
     note: Callable[[str], None] = field(default=lambda text: None)
     events: dict[tuple[Path, str], list[Event]] = field(default_factory=dict, compare=False)
+    crew: Crew = field(default_factory=Here, compare=False)
+
+    def known(self, world: Path) -> dict[str, Any]:
+        """Return what is known of a world, for who takes it: its folder, models it may have, events raised on it."""
+        here = world.resolve()
+        events = {key: raised for key, raised in self.events.items() if key[0] == here}
+        return {"world": here, "models": [path.resolve() for path in self.networks], "events": events}
+
+    def over(self, what: str, module: str, function: str, asked: Sequence[dict[str, Any]]) -> list[Any]:
+        """Let the crew call a function of a benchmark module on each of several worlds; return what it says, in order.
+
+        Parameters
+        ----------
+        what : str
+            That is being done, for the user.
+        module, function : str
+        asked : sequence of dict
+            The function's keywords, of each world; see `leakdetect.benchmark.call`.
+        """
+        said: list[Any] = [None] * len(asked)
+        self.note(f"{what}: 0 of {len(asked)} worlds")
+        for count, done in enumerate(self.crew.map(partial(call, module, function), asked), 1):
+            said[done.index] = done.result()
+            self.note(f"{what}: {count} of {len(asked)} worlds")
+        return said
 
 
 Measure = Callable[[Setting], Iterator[tuple[str, tuple[float | Estimate | None, ...]]]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,16 +68,17 @@ def planned(setting: Setting) -> list[Plan]:
     return plans
 
 
-def made(setting: Setting) -> Iterator[Path]:
-    """Yield the folders of these worlds; those that `setting.keep` holds already are not made again."""
+def folder_of(plan: Plan, setting: Setting) -> Path:
+    """Return where a world is, or will be."""
     if setting.keep is None:
         raise ValueError("no folder to make worlds in: set `keep`, as `registry.run` does")
-    for plan in planned(setting):
-        folder = setting.keep / plan.name
-        if not folder.is_dir():  # a world comes into its folder as a whole or not at all
-            setting.note(f"simulating {plan.name}")
-            simulate(plan.model, folder, plan.scenario, sensors=plan.sensors)
-        yield folder
+    return setting.keep / plan.name
+
+
+def make(plan: Plan, folder: Path) -> None:
+    """Make a world, if its folder does not hold it already."""
+    if not folder.is_dir():  # a world comes into its folder as a whole or not at all
+        simulate(plan.model, folder, plan.scenario, sensors=plan.sensors)
 
 
 def kind_of(world: Path) -> str:

@@ -51,3 +51,15 @@ class ConvergenceError(LeakdetectError, RuntimeError):
 
 class NotFittedError(LeakdetectError, RuntimeError):
     """A fitted model is needed and there is none yet."""
+
+
+class MissingExtraError(LeakdetectError, ImportError):
+    """A library that only some commands need is not installed."""
+
+
+class SchedulerError(LeakdetectError, ConnectionError):
+    """A scheduler cannot be reached, or is lost."""
+
+
+class WorkerError(LeakdetectError, RuntimeError):
+    """A process that was to do some work could not, or was killed while it did."""

@@ -169,6 +169,8 @@ def read_events(path: Path) -> list[Event]:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
         raise InputError(f"{path}: expected a JSON array of events")
+    if any("site" in row for row in rows):
+        raise InputError(f"{path}: holds the events of several sites: run detect on one site at a time")
     return [Event.from_dict(row) for row in rows]
 
 

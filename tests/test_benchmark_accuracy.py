@@ -30,11 +30,20 @@ def benchmarks() -> ModuleType:
     return load_registry()
 
 
+def made(setting: Any) -> list[Path]:
+    """Make the worlds of a setting; return their folders."""
+    worlds = load_registry().worlds
+    folders = [worlds.folder_of(plan, setting) for plan in worlds.planned(setting)]
+    for plan, folder in zip(worlds.planned(setting), folders, strict=True):
+        worlds.make(plan, folder)
+    return folders
+
+
 @pytest.fixture(scope="module")
 def pair(benchmarks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A setting whose folder holds two years of the village twice: clean, and with nuisances."""
     setting = benchmarks.Setting(small=True, simulate=2, keep=tmp_path_factory.mktemp("worlds"))
-    assert len(list(benchmarks.worlds.made(setting))) == 2
+    assert len(made(setting)) == 2
     return setting
 
 
@@ -206,18 +215,18 @@ def test_a_world_is_made_once_and_the_same_again(
     worlds = benchmarks.worlds
     monkeypatch.setattr(worlds, "DAYS", 20)
     here, there = (benchmarks.Setting(small=True, simulate=2, keep=tmp_path / name) for name in ("here", "there"))
-    first, second = list(worlds.made(here)), list(worlds.made(there))
+    first, second = made(here), made(there)
     for a, b in zip(first, second, strict=True):
         files = sorted(path.name for path in a.iterdir())
         assert "leaks.csv" in files
         assert all((a / name).read_bytes() == (b / name).read_bytes() for name in files)
     assert [worlds.kind_of(world) for world in first] == ["clean", "nuisance"]
-    made: list[Path] = []
-    monkeypatch.setattr(worlds, "simulate", lambda model, folder, *_, **__: made.append(folder))
-    assert list(worlds.made(here)) == first
-    assert made == []
-    list(worlds.made(replace(here, seed=2)))  # other seeds are other worlds
-    assert len(made) == 2
+    simulated: list[Path] = []
+    monkeypatch.setattr(worlds, "simulate", lambda model, folder, *_, **__: simulated.append(folder))
+    assert made(here) == first
+    assert simulated == []
+    made(replace(here, seed=2))  # other seeds are other worlds
+    assert len(simulated) == 2
 
 
 def test_kind_of_a_world_given(benchmarks: ModuleType, tmp_path: Path) -> None:
@@ -241,7 +250,7 @@ def test_pooled_on_two_villages(pair: Any) -> None:
     assert list(rows) == [f"pooled.{k}.hotelling.{m.id}" for k in ("clean", "nuisance") for m in benchmarks.table.LINES]
     assert result.exit_code == (1 if any(row["ok"] is False for row in rows.values()) else 0)
     accuracy = benchmarks.accuracy
-    for world in benchmarks.worlds.made(pair):
+    for world in made(pair):
         network = networks.load("village")
         events = accuracy.detect("hotelling", *accuracy.read(world, network), network)
         leaks = accuracy.read_truth(world / "leaks.csv", network)
@@ -255,7 +264,7 @@ def test_pooled_on_two_villages(pair: Any) -> None:
 
 def test_worlds_given_count_too(benchmarks: ModuleType, pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both kinds by their nuisances.txt; an event that names no pipe leaves a detector without a score."""
-    given = replace(pair, simulate=0, worlds=tuple(benchmarks.worlds.made(pair)), detectors=("night",))
+    given = replace(pair, simulate=0, worlds=tuple(made(pair)), detectors=("night",))
     monkeypatch.setattr(benchmarks.accuracy, "detect", lambda *_: [])
     ((name, values),) = benchmarks.pooled.pooled(replace(given, events={}))
     assert name == "night"

@@ -59,29 +59,37 @@ def main() -> None:
     An error that the user can mend is one line on stderr and exit code 2; any other is one line and exit code 1, and
     its traceback with ``--debug`` or ``LEAKDETECT_DEBUG=1``.
     """
-    from leakdetect.errors import LeakdetectError
-
-    debug = "--debug" in sys.argv[1:] or os.environ.get("LEAKDETECT_DEBUG", "0") not in {"", "0"}
-    if not debug:  # a library's warning says nothing to a user
+    if not debugging():  # a library's warning says nothing to a user
         logging.captureWarnings(True)
         logging.getLogger("py.warnings").addHandler(logging.NullHandler())
     try:
         app()
-    except LeakdetectError as error:
-        if debug:
-            traceback.print_exc()
-        _leave(str(error), 2)
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a folder that may not be written to, a disk that is full
-        if debug:
-            traceback.print_exc()
-        _leave(f"{error.filename or 'a file'}: {error.strerror or error}: check the path, its permissions, the disk", 2)
     except Exception as error:  # noqa: BLE001 (no traceback reaches a user)
-        if debug:
+        if debugging():
             traceback.print_exc()
-        _leave(f"unexpected {type(error).__name__}: {error}: please report it, with what --debug prints", 1)
+        _leave(*explained(error))
+
+
+def debugging() -> bool:
+    """Say whether the user wants to see tracebacks."""
+    return "--debug" in sys.argv[1:] or os.environ.get("LEAKDETECT_DEBUG", "0") not in {"", "0"}
+
+
+def explained(error: Exception) -> tuple[str, int]:
+    """Return what is said of an error, and the exit code it calls for: 2 if the user can mend it, 1 if not."""
+    from leakdetect.errors import LeakdetectError
+    from leakdetect.parallel import UnexpectedError
+
+    if isinstance(error, LeakdetectError):
+        return str(error), 2
+    if isinstance(error, OSError):  # a folder that may not be written to, a disk that is full
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        return f"{what}: check the path, its permissions, the disk", 2
+    what = str(error) if isinstance(error, UnexpectedError) else f"{type(error).__name__}: {error}"
+    return f"unexpected {what}: please report it, with what --debug prints", 1
 
 
 def _leave(text: str, code: int) -> NoReturn:

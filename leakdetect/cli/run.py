@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leakdetect.cli import app
+from leakdetect.cli.listing import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,17 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from leakdetect.events import Event
-    from leakdetect.network import Network
     from leakdetect.site import Site
-
-
-class Format(StrEnum):
-    """How events are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    GEOJSON = "geojson"
 
 
 _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")]
@@ -57,42 +47,44 @@ def fit(folder: _Folder, *, since: _From = None, until: _To = None) -> None:
 
 @app.command(epilog="Example: leakdetect detect town --to 2019-01-31 --format json > events.json")
 def detect(
-    folder: _Folder,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The site folder, or several.")],
     *,
     since: _From = None,
     until: _To = None,
     format_: Annotated[
         Format, typer.Option("--format", help="A table, one JSON array, or events for a spreadsheet or a GIS.")
     ] = Format.TABLE,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Sites that are looked at side by side.", show_default="as many as there are cores"),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers do it instead: tcp://host:8786."),
+    ] = None,
 ) -> None:
     """Take the readings that are new since the last run; print the events open between --from and --to.
 
     On the first run --from says where to begin. Nothing happens twice: run it as often as you like.
+    Of several sites each is looked at on its own; what is printed says of every event whose it is.
     """
     from leakdetect import pipeline
     from leakdetect.cli.console import log, progress
+    from leakdetect.cli.listing import listing, show, summary
+    from leakdetect.cli.sites import detect_sites
     from leakdetect.cli.times import window
     from leakdetect.site import load_site
 
+    if len(folders) > 1 or scheduler:
+        detect_sites(folders, since, until, format_, workers=workers, scheduler=scheduler)
+        return
+    [folder] = folders
     site = load_site(folder)
     first, last = window(since, until, site.timezone)
     with progress() as tell:
         outcome = pipeline.detect(folder, first, last, tell)
-    _print(site, outcome.events, format_)
-    log(_summary(site, outcome))
-
-
-def _summary(site: Site, outcome: object) -> str:
-    import numpy as np
-
-    from leakdetect.cli.times import local
-    from leakdetect.pipeline import Outcome
-
-    assert isinstance(outcome, Outcome)
-    hours = outcome.steps * site.step_minutes / 60
-    until = None if outcome.until is None else outcome.until + np.timedelta64(site.step_minutes, "m")
-    taken = f"{hours:g} hours of readings taken" if outcome.steps else "no new readings"
-    return f"{taken}, until {local(until, site.timezone)}; {outcome.new} new events"
+    show([listing(site, outcome.events, format_)], format_)
+    log(summary(site, outcome))
 
 
 # -- events ------------------------------------------------------------------------------------------------------
@@ -126,6 +118,7 @@ def list_(
 ) -> None:
     """Print all events of the site."""
     from leakdetect import pipeline
+    from leakdetect.cli.listing import listing, show
     from leakdetect.events import Status
     from leakdetect.site import load_site
 
@@ -133,7 +126,7 @@ def list_(
     found = pipeline.events(folder)
     if only_open:
         found = [e for e in found if e.status in {Status.OPEN, Status.CONFIRMED}]
-    _print(load_site(folder), found, format_)
+    show([listing(load_site(folder), found, format_)], format_)
 
 
 @events.command(epilog="Example: leakdetect events town show 2019-01-15T2300-p461")
@@ -206,54 +199,6 @@ def _say(
     who = by or os.environ.get("USER") or os.environ.get("USERNAME") or "someone"
     event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, repaired=repaired)
     typer.echo(f"{event.id}: {event.status}")
-
-
-# -- printing ----------------------------------------------------------------------------------------------------
-
-
-def _print(site: Site, found: Sequence[Event], form: Format) -> None:
-    if form is Format.TABLE:
-        _table(site, found)
-        return
-    from leakdetect.report import geojson, table
-
-    if form is Format.JSON:
-        from leakdetect.events import dumps
-
-        typer.echo(dumps(found))
-        return
-    network = _network(site)
-    text = table.dumps(network, found) if form is Format.CSV else geojson.dumps(network, found, site.crs)
-    typer.echo(text, nl=not text.endswith("\n"))
-
-
-def _network(site: Site) -> Network | None:
-    from leakdetect.epanet import load_network
-
-    return load_network(site.path(site.network)) if site.network else None
-
-
-def _table(site: Site, found: Sequence[Event]) -> None:
-    from leakdetect.cli.console import table
-    from leakdetect.cli.times import local
-    from leakdetect.report.facts import current
-
-    if not found:
-        typer.echo("no events")
-        return
-    rows = []
-    for e in map(current, found):
-        places = [f"{c.link} {c.probability:.0%}" for c in e.candidates[:3]]
-        district = "district of " + ", ".join(v.sensor for v in e.evidence)
-        rows.append(
-            [
-                e.id, str(e.status), str(e.kind), local(e.start, site.timezone), local(e.end, site.timezone),
-                f"{e.flow_m3h:.1f} ({e.flow_low:.1f}-{e.flow_high:.1f})", ", ".join(places) or district,
-                f"{len(e.zone.links)}", f"{e.zone.length_m:.0f}",
-            ]
-        )  # fmt: skip
-    header = ["event", "status", "kind", "since", "until", "m3/h", "most likely", "pipes in zone", "zone m"]
-    table("", header, rows, right=("m3/h", "pipes in zone", "zone m"))
 
 
 def _show(site: Site, event: Event, said: Sequence[dict[str, str]]) -> None:

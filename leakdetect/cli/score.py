@@ -272,6 +272,14 @@ def benchmark(
         Path | None,
         typer.Option(help="A table of inflows or a site folder, for leaks to be added to.", show_default="made up"),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Worlds that are taken side by side.", show_default="as many as there are cores"),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers take the worlds; with --keep."),
+    ] = None,
     only: Annotated[
         str, typer.Option(help="Only figures whose id begins so, such as pooled.", show_default=False)
     ] = "",
@@ -280,10 +288,15 @@ def benchmark(
     from rich.console import Console
 
     from leakdetect.benchmark import load_registry
+    from leakdetect.cli.console import log
+    from leakdetect.errors import InputError
+    from leakdetect.parallel import crew, usable_cores
 
+    if scheduler and keep is None:
+        raise InputError("--scheduler: name a folder for simulated worlds that every worker reaches, with --keep")
     registry = load_registry()
     console = Console(stderr=True)
-    with console.status("") as status:
+    with console.status("") as status, crew(workers or usable_cores(), scheduler, log) as team:
         setting = registry.Setting(
             small=small,
             worlds=tuple(worlds or ()),
@@ -297,6 +310,7 @@ def benchmark(
             ablation=ablation,
             readings=readings,
             note=status.update,
+            crew=team,
         )
         rows = list(registry.run(setting, group, only))
     if as_json:

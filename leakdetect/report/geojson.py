@@ -32,11 +32,16 @@ def collection(network: Network | None, events: Iterable[Event], crs: str | None
         Coordinate system of the drawing, such as 'EPSG:2154'. Named in the way of GeoJSON 2008, which GIS still read;
         without it they take coordinates for degrees (RFC 7946) unless told.
     """
+    return _collection(features(network, events), crs)
+
+
+def features(network: Network | None, events: Iterable[Event]) -> list[Feature]:
+    """Return the features of a `collection`."""
     lines = Lines(network)
-    features: list[Feature] = []
+    found: list[Feature] = []
     for original in events:
         event = current(original)
-        features.append(_feature("zone", _zone(lines, event), properties(original)))
+        found.append(_feature("zone", _zone(lines, event), properties(original)))
         for rank, candidate in enumerate(event.candidates, 1):
             line = lines.of(candidate.link)
             geometry = {"type": "LineString", "coordinates": line} if line else None
@@ -48,7 +53,16 @@ def collection(network: Network | None, events: Iterable[Event], crs: str | None
                 "probability": candidate.probability,
                 "length_m": lines.length(candidate.link),
             }
-            features.append(_feature("candidate", geometry, values))
+            found.append(_feature("candidate", geometry, values))
+    return found
+
+
+def text(features: list[Feature], crs: str | None = None) -> str:
+    """Return features as the text of a FeatureCollection."""
+    return json.dumps(_collection(features, crs), ensure_ascii=False, allow_nan=False)
+
+
+def _collection(features: list[Feature], crs: str | None) -> dict[str, Any]:
     named: dict[str, Any] = {}
     if crs is not None:
         authority, code = crs.split(":")
@@ -58,7 +72,7 @@ def collection(network: Network | None, events: Iterable[Event], crs: str | None
 
 def dumps(network: Network | None, events: Iterable[Event], crs: str | None = None) -> str:
     """Return `collection` as text."""
-    return json.dumps(collection(network, events, crs), ensure_ascii=False, allow_nan=False)
+    return text(features(network, events), crs)
 
 
 def properties(original: Event) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from leakdetect.events import Candidate, Event
 from leakdetect.network import Network
@@ -30,10 +31,13 @@ def dumps(network: Network | None, events: Iterable[Event]) -> str:
         Gives the pipes' lengths.
     events : iterable of Event
     """
+    return text(rows(network, events), COLUMNS)
+
+
+def rows(network: Network | None, events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Return the rows of `dumps`, by column; what is empty may be left out."""
     lines = Lines(network)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
+    found = []
     for original in events:
         event = current(original)
         known = {k: v for k, v in properties(original).items() if k not in _LEFT_OUT}
@@ -49,5 +53,14 @@ def dumps(network: Network | None, events: Iterable[Event]) -> str:
                     "length_m": lines.length(candidate.link),
                     "in_zone": int(candidate.link in zone),
                 }
-            writer.writerow(row)
-    return text.getvalue()
+            found.append(row)
+    return found
+
+
+def text(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as comma-separated text with a header."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue()
