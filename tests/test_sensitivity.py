@@ -11,7 +11,7 @@ import pytest
 import small_networks
 
 from leakdetect import networks
-from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, linearise
+from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Plan, linearise
 from leakdetect.epanet import Epanet, load_network
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Boundary, Drive, find_boundary
@@ -194,19 +194,19 @@ def test_parts_without_a_source() -> None:
     start, end = np.array([0, 1]), np.array([1, 2])
     slope = np.array([100.0, 50.0])
     for last in (CLOSED, HOLDS_FLOW):
-        at = linearise(3, fixed, start, end, slope, np.array([FREE, last]))
+        at = linearise(Plan.of(fixed, start, end), slope, np.array([FREE, last]))
         heads = at.of_heads(np.array([0, 1, 2]))
         assert heads[1] == pytest.approx([0, -100, 0])
         assert heads[0] == pytest.approx([0, 0, 0])
         assert np.isfinite(heads).all()
         assert at.of_flows(np.array([0, 1])) == pytest.approx(np.array([[0, 1, 0], [0, 0, 0]]))
-    at = linearise(3, fixed, start, end, slope, np.array([FREE, FREE]))
+    at = linearise(Plan.of(fixed, start, end), slope, np.array([FREE, FREE]))
     assert at.of_heads(np.array([2]))[0] == pytest.approx([0, -100, -150])
     assert at.of_flows(np.array([0, 1])) == pytest.approx(np.array([[0, 1, 1], [0, 0, 1]]))
 
 
 def test_no_source_at_all() -> None:
-    at = linearise(2, np.array([False, False]), np.array([0]), np.array([1]), np.ones(1), np.array([FREE]))
+    at = linearise(Plan.of(np.array([False, False]), np.array([0]), np.array([1])), np.ones(1), np.array([FREE]))
     assert np.isfinite(at.of_heads(np.array([0]))).all()
 
 
