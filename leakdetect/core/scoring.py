@@ -16,7 +16,13 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 from leakdetect.core.compiled import compiled
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+LEAST_INFORMATION = 1e-12
+"""Of a cause that no sensor feels."""
+
+_TIMES, _CAUSES = 256, 512  # whose product, 1 MB, stays in cache
 
 
 @dataclass(frozen=True)
@@ -83,3 +89,45 @@ def _reduce(rest: Floats, white: Floats, score: Floats, information: Floats) -> 
         for n in range(white.shape[1]):
             score[n] += r * white[m, n]
             information[n] += white[m, n] * white[m, n]
+
+
+def greatest(rest: Floats, whitener: Floats, candidates: Floats) -> tuple[Floats, Ints, Floats]:
+    """Find the cause that best explains each of T deviations of one covariance.
+
+    Memory does not grow with T times N: candidates and deviations go through in pieces that stay in cache. A candidate
+    made white and of unit length turns a deviation into the root of its evidence, so that nothing is left to do beside
+    the matrix product but to find the largest.
+
+    Parameters
+    ----------
+    rest : ndarray, shape (T, m)
+        White deviations.
+    whitener : ndarray, shape (m, m)
+        Theirs.
+    candidates : ndarray, shape (m, N)
+        What a unit of each cause does, N > 0.
+
+    Returns
+    -------
+    evidence : ndarray, shape (T,)
+        Twice the log likelihood ratio; below 0 where even the best cause would have a negative size.
+    cause : ndarray of int, shape (T,)
+    size : ndarray, shape (T,)
+    """
+    times, causes = len(rest), candidates.shape[1]
+    top, cause, unit = np.full(times, -np.inf), np.zeros(times, dtype=np.int64), np.ones(times)
+    product = np.empty((min(times, _TIMES), min(causes, _CAUSES)))
+    for first in range(0, causes, _CAUSES):
+        white = whitener @ candidates[:, first : first + _CAUSES]
+        length = np.sqrt(np.maximum(np.einsum("mn,mn->n", white, white), LEAST_INFORMATION))
+        white /= length
+        for begin in range(0, times, _TIMES):
+            piece = slice(begin, min(begin + _TIMES, times))
+            roots = product[: piece.stop - begin, : white.shape[1]]
+            np.matmul(rest[piece], white, out=roots)
+            found = roots.argmax(axis=1)
+            value = roots[np.arange(len(roots)), found]
+            better = np.flatnonzero(value > top[piece]) + begin
+            found, value = found[better - begin], value[better - begin]
+            top[better], cause[better], unit[better] = value, first + found, length[found]
+    return np.sign(top) * top**2, cause, top / unit

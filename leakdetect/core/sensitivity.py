@@ -8,9 +8,9 @@ At a steady state the linearised equations of the global gradient algorithm (Tod
 
 with G = A21 D^-1 A12 over the free nodes, D the head-loss slopes. A held head is no unknown: the balance of its node
 gives the flow of the link that holds it, which the node on that link's other side feels as a withdrawal. G is symmetric
-and has the drawing's pattern whatever is open, shut or active, so that the order of elimination and the fill-in are found
-once (`Plan`). A row of the inverse is what one sensor feels of a withdrawal anywhere; it comes from one solve, so the
-cost grows with the sensors, not with the junctions. The sensors go through the factors side by side.
+and has the drawing's pattern whatever is open, shut or active, so that order of elimination and fill-in are found once
+(`Plan`). A row of the inverse is what one sensor feels of a withdrawal anywhere; it comes from one solve, so the cost
+grows with the sensors, not with the junctions. The sensors go through the factors side by side.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ Ints = NDArray[np.int64]
 FREE, CLOSED, HOLDS_END, HOLDS_START, HOLDS_FLOW = 0, 1, 2, 3, 4
 """How a link behaves at the state: by its head-loss slope, shut, as an active PRV, PSV or FCV."""
 
+_SINGULAR = 1e12  # condition of the equations between valves, which have no unit
 _SIDE_BY_SIDE = 16  # right-hand sides that go through the factors at once: a few vectors, and rows that stay in cache
 
 
@@ -157,7 +158,7 @@ def linearise(plan: Plan, slope: Floats, behaviour: Ints) -> Linearised:
     Raises
     ------
     ValueError
-        If two links hold the head of one node.
+        If two links hold the head of one node, or links that hold heads leave the flow round a ring open.
     """
     conductance = np.where(behaviour == FREE, 1.0 / slope, 0.0)
     node = np.where(behaviour == HOLDS_END, plan.end, plan.start)
@@ -176,6 +177,8 @@ def linearise(plan: Plan, slope: Floats, behaviour: Ints) -> Linearised:
     _solve(plan.pattern.column, plan.pattern.row, diagonal, below, reach)
     feels = sp.csr_array(ends.multiply(free))
     coupling = ends[:, held].toarray().T - (feels @ reach).T
+    if len(held) and not np.linalg.cond(coupling, 1) < _SINGULAR:
+        raise ValueError("the linearised network is singular: do valves in a ring hold what none of them feeds?")
     return Linearised(plan, diagonal, below, free, conductance, holding, held, feels, reach, coupling)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.core.scoring import Whitened, change_test, whiten
+from leakdetect.core.scoring import LEAST_INFORMATION, Whitened, change_test, greatest, whiten
 from leakdetect.core.window import fit_shape, spread
 from leakdetect.stages.detection.history import History, Leak, Snapshot
 
@@ -85,17 +85,22 @@ class Deviation:
     def _whitened(self) -> Whitened:
         return whiten(self.value, self.cov)
 
+    def _stacked(self, table: Floats) -> Floats:
+        """Return what causes in a table (K, C, N) do to the value, shape (2 C, N)."""
+        states, channels, causes = table.shape
+        stacked: Floats = (self.load @ table.reshape(states, channels * causes)).reshape(2 * channels, causes)
+        return stacked
+
     def against(self, table: Floats) -> tuple[Floats, Floats]:
         """Return the signed evidence and the size of causes in a table (K, C, N): see `core.scoring.change_test`."""
-        states, channels, causes = table.shape
-        stacked = (self.load @ table.reshape(states, channels * causes)).reshape(2 * channels, causes)
-        score, information = change_test(self._whitened, stacked)
-        information = np.maximum(information, 1e-12)
+        score, information = change_test(self._whitened, self._stacked(table))
+        information = np.maximum(information, LEAST_INFORMATION)
         return np.sign(score) * score**2 / information, score / information
 
     def best(self, table: Floats) -> float:
         """Return the greatest evidence of causes in a table (K, C, N)."""
-        return float(self.against(table)[0].max())
+        white = self._whitened
+        return float(greatest(white.rest[None], white.whitener, self._stacked(table)[white.good])[0][0])
 
 
 def deviation(
