@@ -6,7 +6,7 @@ one of years ago. What measures something else gets a new id.
 
 from __future__ import annotations
 
-from . import ablation, accuracy, injection, pooled, sites, speed, table, worlds
+from . import ablation, accuracy, growth, injection, pooled, processes, scoring, sites, speed, table, worlds
 from .registry import REGISTRY, Benchmark, Row, Setting, machine, run
 
 __all__ = [
@@ -16,10 +16,13 @@ __all__ = [
     "Setting",
     "ablation",
     "accuracy",
+    "growth",
     "injection",
     "machine",
     "pooled",
+    "processes",
     "run",
+    "scoring",
     "sites",
     "speed",
     "table",
