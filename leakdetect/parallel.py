@@ -218,21 +218,22 @@ class Dask:
 
     def map(self, call: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Done[Value]]:
         """Call a function on each of many things; see `Crew`."""
-        from distributed import KilledWorker, as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         submit = self._client.submit
         futures = {submit(_one, call, i, item, __version__, pure=False): i for i, item in enumerate(items)}
         try:
             for future in as_completed(list(futures), loop=self._client.loop):
-                if future.status not in {"finished", "error"}:
-                    raise SchedulerError(f"{self._address}: lost on the way: run it again, what is done is kept")
-                index, error = futures.pop(future), future.exception()
-                if error is None:
+                index = futures.pop(future)
+                try:  # what was lost with a killed worker before it was fetched is made again meanwhile
                     yield future.result()
-                elif isinstance(error, KilledWorker):
+                except KilledWorker:
                     text = "the Dask workers that took it were all killed: it may need more memory"
                     yield Done(index, error=WorkerError(text))
-                else:  # `_one` raises nothing: it did not even get there
+                except CancelledError as error:
+                    text = f"{self._address}: lost on the way: run it again, what is done is kept"
+                    raise SchedulerError(text) from error
+                except Exception as error:  # noqa: BLE001 (`_one` raises nothing: the worker did not even get there)
                     text = f"no Dask worker could take it: {type(error).__name__}: {error}: install leakdetect there"
                     yield Done(index, error=WorkerError(text))
         finally:
