@@ -32,6 +32,8 @@ Value = TypeVar("Value")
 
 _ALONE = threading.Lock()
 """A Dask worker may have several threads, and a call may change what belongs to its whole process."""
+_TRIES = 2
+"""Of a call by itself, once a process was killed."""
 _ADDRESS = re.compile(r"(\w+://)?[^\s/]+:\d+/?")
 _ANSWER = 10.0
 """[s] that a scheduler has to answer."""
@@ -149,7 +151,7 @@ class Pool:
     """Calls in processes of this machine, which are started when they are first needed.
 
     A process that is killed takes its fellows down and does not say which call was to blame: all that were on their way
-    are then made again, one at a time, and a call whose process is killed once more fails.
+    are then made again, one at a time, and a call whose process is killed even so, twice, fails.
 
     Parameters
     ----------
@@ -180,11 +182,13 @@ class Pool:
                 else:
                     yield future.result()
         for index in again:
-            alone = self._submit(call, index, items[index])
-            if isinstance(alone.exception(), BrokenProcessPool):
-                yield Done(index, error=WorkerError("its process was killed twice: it may need more memory"))
+            for _ in range(_TRIES):
+                alone = self._submit(call, index, items[index])
+                if not isinstance(alone.exception(), BrokenProcessPool):
+                    yield alone.result()
+                    break
             else:
-                yield alone.result()
+                yield Done(index, error=WorkerError("its process was killed each time: it may need more memory"))
 
     def close(self) -> None:
         """Let the processes go; what has not begun never will."""
@@ -247,6 +251,7 @@ def _connected(address: str) -> Client:
         raise SchedulerError(f"'{address}' is no address of a Dask scheduler: write tcp://host:8786")
     from distributed import Client
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # our errors say it, in one line
     try:
         return Client(address, timeout=_ANSWER, set_as_default=False)
     except OSError as error:
