@@ -70,6 +70,15 @@ def read_wntr(path: Path) -> wntr.network.WaterNetworkModel:
     return model
 
 
+def library_path(name: str) -> Path:
+    """Return the file of a network that WNTR brings along; `MissingFileError` if it has none of that name."""
+    from wntr.library import model_library
+
+    if name not in model_library.model_name_list:
+        raise MissingFileError(f"{name}: this version of WNTR brings no such network: install WNTR 1.5")
+    return Path(model_library.get_filepath(name))
+
+
 def _text(path: Path) -> str:
     """Return a model file's text: UTF-8, with or without a mark, or what Windows wrote before it."""
     raw = path.read_bytes()

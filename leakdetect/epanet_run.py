@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import wntr
 
 _EMITTER, _DEMAND, _PRESSURE = 3, 9, 11  # EN_NodeProperty
-_FLOW, _SETTING = 8, 12  # EN_LinkProperty
+_FLOW, _STATUS, _SETTING = 8, 11, 12  # EN_LinkProperty
+_CONTROLS = 5  # EN_CountType
+_LOW_LEVEL, _HIGH_LEVEL = 0, 1  # EN_ControlType
 _WARNINGS = {
     1: "did not converge",
     2: "unstable",
@@ -44,6 +46,7 @@ def write_variant(
     roughness: Mapping[str, float] | None = None,
     split: Mapping[str, str] | None = None,
     closed: Sequence[str] = (),
+    emitters: bool = False,
     accuracy: float = 1e-3,
 ) -> None:
     """Write a changed copy of a model file, in CMH, for a run in steps of `step`.
@@ -60,6 +63,8 @@ def write_variant(
         Pipe -> name of a new node at its middle; the pipe keeps its name on its upstream half.
     closed : sequence of str
         Pipes to shut.
+    emitters : bool
+        Emitters will be set, elsewhere than at split pipes.
     accuracy : float
         EPANET's convergence criterion: change of flow over total flow.
 
@@ -71,7 +76,7 @@ def write_variant(
     import wntr
 
     model = read_wntr(path)
-    if split and model.options.hydraulic.emitter_exponent != 0.5:
+    if (split or emitters) and model.options.hydraulic.emitter_exponent != 0.5:
         if any(node.emitter_coefficient for _, node in model.junctions()):
             raise NetworkError(f"{path}: its emitters have an exponent other than 0.5: leaks cannot be added to them")
         model.options.hydraulic.emitter_exponent = 0.5
@@ -229,6 +234,36 @@ class EpanetRun(AbstractContextManager["EpanetRun"]):
     def set_setting(self, link: int, value: float) -> None:
         """Set a valve's setting or a pump's speed."""
         self._check(self._lib.EN_setlinkvalue(self._project, link, _SETTING, ctypes.c_double(value)))
+
+    def set_open(self, link: int, is_open: bool) -> None:
+        """Open or shut a pipe."""
+        self._check(self._lib.EN_setlinkvalue(self._project, link, _STATUS, ctypes.c_double(float(is_open))))
+
+    def limit_demands(self, required: float) -> None:
+        """Let customers get less below `required` [m] of pressure: a share (p / required)^0.5, nothing at 0."""
+        low, high, power = (ctypes.c_double(value) for value in (0.0, required, 0.5))
+        self._check(self._lib.EN_setdemandmodel(self._project, 1, low, high, power))
+
+    def level_controls(self, link: int) -> list[tuple[int, float]]:
+        """Return which simple controls rule a link by the level of a tank: their index and the level [m]."""
+        count, kind, of, node = (ctypes.c_int() for _ in range(4))
+        setting, level = ctypes.c_double(), ctypes.c_double()
+        self._check(self._lib.EN_getcount(self._project, _CONTROLS, ctypes.byref(count)))
+        found = []
+        for index in range(1, count.value + 1):
+            out = (ctypes.byref(value) for value in (kind, of, setting, node, level))
+            self._check(self._lib.EN_getcontrol(self._project, index, *out))
+            if of.value == link and kind.value in {_LOW_LEVEL, _HIGH_LEVEL}:
+                found.append((index, level.value))
+        return found
+
+    def set_control_level(self, index: int, level: float) -> None:
+        """Let a simple control act at another level of its tank [m]."""
+        kind, of, node = (ctypes.c_int() for _ in range(3))
+        setting, old = ctypes.c_double(), ctypes.c_double()
+        out = (ctypes.byref(value) for value in (kind, of, setting, node, old))
+        self._check(self._lib.EN_getcontrol(self._project, index, *out))
+        self._check(self._lib.EN_setcontrol(self._project, index, kind, of, setting, node, ctypes.c_double(level)))
 
     def pressures(self, nodes: Sequence[int]) -> list[float]:
         """Return pressures [m]; of a tank its level above the bottom."""

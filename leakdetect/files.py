@@ -51,6 +51,29 @@ def replace_text(path: Path, text: str) -> Path:
     return path
 
 
+def shipped(package: Path, name: str, sign: str) -> Path:
+    """Return a folder of files that come with a package: its `data` as installed, or `name` beside it in a source tree.
+
+    Parameters
+    ----------
+    package : Path
+        The folder of the package's code.
+    name : str
+        Of the folder at the top of the source tree.
+    sign : str
+        Pattern of a file by which the folder is known.
+
+    Raises
+    ------
+    MissingFileError
+        If there is neither.
+    """
+    for place in (package / "data", package.parents[1] / name):
+        if any(place.glob(sign)):
+            return place
+    raise MissingFileError(f"{package / 'data' / sign}: no such file: install leakdetect anew")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

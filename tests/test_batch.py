@@ -175,12 +175,15 @@ def test_whole_effects_of_leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     boundary = watch(network)
     known = Leaks(np.array([network.link("P6")]), np.array([[0.002]]))
     links, states = np.flatnonzero(network.is_pipe), np.array([0, 2])
+    flow = np.where(network.link_names[links[0]] == np.array(network.link_names)[links], 2.0, 5.0)
     with HydraulicModel(network, boundary, Physics.drawn(network)) as model:
         loads = find_loads(model, drive(boundary), count=3)
-        found = effects(model, loads, known, links, 5.0, states)
+        found = effects(model, loads, known, links, flow, states)
         monkeypatch.setattr(module, "_VALUES", 60)
-        np.testing.assert_array_equal(effects(model, loads, known, links, 5.0, states), found)
-        np.testing.assert_array_equal(effects(model, loads, known, links[[3]], 5.0, states[[1]]), found[1:, :, [3]])
+        np.testing.assert_array_equal(effects(model, loads, known, links, flow, states), found)
+        np.testing.assert_array_equal(
+            effects(model, loads, known, links[[3]], flow[[3]], states[[1]]), found[1:, :, [3]]
+        )
         more = Leaks(np.array([network.link("P6"), network.link("P4")]), np.array([[0.002, 5.0 / M3H]]))
         ends = []
         for leaks in (more, known):
@@ -192,4 +195,4 @@ def test_whole_effects_of_leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         np.testing.assert_allclose(found[1, :count, column], (ends[0] - ends[1]) / 5.0, rtol=0, atol=1e-3)
         loads.demand[2] = np.nan
         with pytest.raises(ConvergenceError, match=r"no steady state with a leak of 5 m3/h"):
-            effects(model, loads, known, links, 5.0, states)
+            effects(model, loads, known, links, flow, states)

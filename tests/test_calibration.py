@@ -187,6 +187,15 @@ def test_correction_is_found_and_a_spell_does_not_bend_its_shape() -> None:
     assert np.nanmedian(np.abs(rest)) < 0.02
 
 
+def test_a_sensor_whose_drawing_is_wrong_does_not_magnify_leaks() -> None:
+    """Behind a pipe that is shut unknown to the drawing the model's swing can be off by any factor."""
+    hours = np.arange(24 * 60)
+    model = 50 + 0.1 * np.sin(hours / 24 * 2 * np.pi)[:, None]
+    found = fit_correction(9 * (model - 50) + 2.0, model, hours * 3600.0, np.array([0.03]))
+    assert found.share[0] == pytest.approx(0.3)
+    assert found.offset[0] == pytest.approx(2.0, abs=0.02)
+
+
 def test_a_silent_channel_is_not_corrected() -> None:
     found = fit_correction(np.full((200, 1), np.nan), np.ones((200, 1)), np.arange(200) * 3600.0, np.ones(1))
     assert found.offset.tolist() == found.share.tolist() == [0.0]

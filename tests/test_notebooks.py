@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["first_leak"]
+    assert [path.stem for path in NOTEBOOKS] == ["first_leak", "sample_networks"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -38,8 +38,9 @@ def test_it_runs(path: Path, tmp_path: Path) -> None:
     said = [output["text"] for output in outputs if output.output_type == "stream" and output.name == "stderr"]
     assert not said
     printed = "".join(output["text"] for output in outputs if output.output_type == "stream")
-    assert "of 2 leaks found" in printed
-    assert "0 of 2" not in printed
+    if path.stem == "first_leak":
+        assert "of 2 leaks found" in printed
+        assert "0 of 2" not in printed
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 3
     assert not any(tmp_path.iterdir())  # what it writes goes to a folder of its own

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from leakdetect.stages.detection.history import History, Leak, Snapshot
-from leakdetect.stages.detection.tracker import Settings, Tracker, begin, course
-from leakdetect.stages.detection.windows import Picture, deviation
+from leakdetect.stages.detection.tracker import Settings, Tracker, begin, course, has_ended
+from leakdetect.stages.detection.windows import Deviation, Picture, deviation
 
 CHANNELS, LINKS, LOADS, PER_DAY = 12, 80, 3, 4
 WHITE, WALK = 0.02, 0.004  # sd of a block, of a day's wandering
@@ -65,8 +65,15 @@ def invent(days: int, leaks: dict[int, Callable[[np.ndarray], np.ndarray]], seed
     return World(seen, observed, weights, band)
 
 
-def tracker_of(world: World) -> Tracker:
-    return Tracker(world.picture, SETTINGS, np.arange(0, LINKS, 4), lambda history, block: None)
+def nothing_whole(_beside: list[Leak], _seen: Deviation) -> tuple[np.ndarray, float]:
+    """Say that no leak's whole effect explains anything."""
+    return np.full(LINKS, -np.inf), 1.0
+
+
+def tracker_of(
+    world: World, whole: Callable[[list[Leak], Deviation], tuple[np.ndarray, float]] = nothing_whole
+) -> Tracker:
+    return Tracker(world.picture, SETTINGS, np.arange(0, LINKS, 4), lambda history, block: None, whole)
 
 
 def track(world: World, history: History | None = None, first: int = 0, until: int | None = None) -> History:
@@ -202,6 +209,44 @@ def test_a_sensor_that_jumps_is_no_leak() -> None:
     (leak,) = track(world).leaks
     assert day(leak.since) == pytest.approx(45, abs=0.5)
     assert abs(leak.link - 37) <= 3
+
+
+@pytest.mark.parametrize(("evidence", "cause"), [(1e4, "leak"), (10.0, "rival")])
+def test_a_burst_that_looks_like_a_sensor_to_first_order(evidence: float, cause: str) -> None:
+    """The sensor beside a burst in a small main falls far more than the tangent says: its whole effect is asked."""
+    world = invent(24, {})
+    world.observed[20 * PER_DAY :, 3] -= 0.3
+
+    def whole(_beside: list[Leak], seen: Deviation) -> tuple[np.ndarray, float]:
+        assert np.nanargmin(seen.value) % CHANNELS == 3
+        return np.where(np.arange(LINKS) == 22, evidence, 0.0), 9.0
+
+    tracker, history = tracker_of(world, whole), begin(world.picture, 0, np.full(CHANNELS, 0.05))
+    for block in range(21 * PER_DAY):
+        tracker.take(history, world.observed[block], world.weights[[block]], int(world.band[block]))
+    assert [k.link for k in history.leaks][:1] == ([22] if cause == "leak" else [])
+    assert bool(history.notes) == (cause == "rival")
+
+
+def test_what_is_there_from_the_very_first_day_is_the_level() -> None:
+    world = invent(12, {30: step(0, 8.0)})
+    assert not track(world).leaks
+
+
+@pytest.mark.parametrize(
+    ("flow", "over"),
+    [
+        ([9.0] * 80 + [0.5] * 32, True),  # gone for a week
+        ([9.0] * 80 + [2.0] * 32, False),
+        ([3.0] * 80 + [0.1] * 32, False),  # a small one may come back
+        (np.linspace(9, 0, 800).tolist()[:700], False),  # slow drift is no end
+        ([3.0] * 80 + [0.9] * 81, True),  # long too small
+        ([3.0] * 80 + [0.9] * 80 + [1.1], False),
+        ([3.0] * 80 + [-2.5] * 4, True),
+    ],
+)
+def test_an_end_that_nobody_saw(flow: list[float], over: bool) -> None:
+    assert has_ended(Leak(1, 0, 0, 0, False, 0.1, flow=flow), 1.0, PER_DAY) is over
 
 
 def test_silence_is_bridged() -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leakdetect.cli import app
+
+
+class Layout(StrEnum):
+    """How readings are written."""
+
+    BATTLEDIM = "battledim"
+    PARQUET = "parquet"
+    NETCDF = "netcdf"
+
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
     from leakdetect.demo import Row
     from leakdetect.events import Event
     from leakdetect.networks import Sensors
+    from leakdetect.scenarios import Scenario, World
 
 _Names = Annotated[str, typer.Option(help="Elements instead of a list, comma between them.", show_default=False)]
 
@@ -26,7 +38,7 @@ _Names = Annotated[str, typer.Option(help="Elements instead of a list, comma bet
 @app.command(epilog="Example: leakdetect simulate --network town --out world --seed 1 --years 2 --noise 0.03 --trouble")
 def simulate(
     *,
-    network: Annotated[str, typer.Option(help="An EPANET .inp file, or a sample network: village, town.")],
+    network: Annotated[str, typer.Option(help="An EPANET .inp file, or a sample network (see leakdetect networks).")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     sensors: Annotated[
         Path | None, typer.Option(help="CSV with the columns quantity,element (pressure, flow, level, demand).")
@@ -55,11 +67,43 @@ def simulate(
     prv_reset: Annotated[float, typer.Option(help="Set one PRV anew by so many m; 0: none.")] = 0.0,
     shut: Annotated[int, typer.Option(min=0, help="Pipes that are shut and nobody knows.")] = 0,
     all_repairs: Annotated[bool, typer.Option(help="Repair lists of all years, not the first only.")] = False,
+    bursts: Annotated[
+        int, typer.Option(min=0, help="Pipes that break in a year; customers then get less where pressure is short.")
+    ] = 0,
+    pressure_driven: Annotated[bool, typer.Option(help="Customers get less below 15 m of pressure.")] = False,
+    background: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Background leakage at 40 m, as a share of the demand.")
+    ] = 0.0,
+    stretch: Annotated[
+        float, typer.Option(min=0, max=1, help="By which holes widen for each m of pressure (FAVAD).")
+    ] = 0.0,
+    operations: Annotated[
+        bool, typer.Option(help="Pipes shut for days, hydrant tests, a fire, as in a usual year.")
+    ] = False,
+    pump_changes: Annotated[
+        int, typer.Option(min=0, help="Weeks a year in which a pump runs between other levels.")
+    ] = 0,
+    weather: Annotated[
+        float, typer.Option(min=0, max=1, help="Demand of a usual hot, dry day in summer, relative.")
+    ] = 0.0,
+    holidays: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of customers who are away on public holidays.")
+    ] = 0.0,
+    clocks: Annotated[int, typer.Option(min=0, help="Loggers a year whose clock is wrong for weeks.")] = 0,
+    format_: Annotated[
+        Layout, typer.Option("--format", help="Of the readings; the truth is always in BattLeDIM's.")
+    ] = Layout.BATTLEDIM,
+    worlds: Annotated[
+        int, typer.Option(min=1, help="How many, of this seed and the next ones, each in a folder seed-N.")
+    ] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 1,
 ) -> None:
     """Make a labelled scenario in the BattLeDIM layout: readings, repairs, and the truth."""
+    from leakdetect import scenarios
     from leakdetect.errors import InputError
-    from leakdetect.scenarios import Scenario, SensorError, Trouble
+    from leakdetect.scenarios import DemandNoise, Operations, Scenario, SensorError, Trouble
     from leakdetect.scenarios import simulate as make
+    from leakdetect.scenarios.many import simulate_many
     from leakdetect.scenarios.scenario import whole_years
 
     first = _day(start)
@@ -77,13 +121,29 @@ def simulate(
         leak_size=leak_size,
         roughness=roughness,
         error=SensorError(noise=noise, offset=offset, meter=meter_error, meter_noise=meter_error / 2, missing=missing),
-        trouble=Trouble.usual() if trouble else Trouble(),
+        trouble=replace(Trouble.usual() if trouble else Trouble(), clock=clocks),
         prv_reset=prv_reset,
         shut=shut,
         all_repairs=all_repairs,
+        demand=DemandNoise(weather=weather, holidays=holidays),
+        bursts=bursts,
+        pressure_driven=pressure_driven,
+        background=background,
+        stretch=stretch,
+        operations=replace(Operations.usual() if operations else Operations(), pumps=pump_changes),
     )
+    layout = scenarios.Layout(format_)
+    if worlds > 1:
+        each = [replace(scenario, seed=seed + k) for k in range(worlds)]
+        for folder, world in simulate_many(path, out, each, sensors=measured, layout=layout, jobs=jobs):
+            _tell(folder, scenario, world)
+        return
     with _bar("simulating") as progress:
-        world = make(path, out, scenario, sensors=measured, progress=progress)
+        world = make(path, out, scenario, sensors=measured, layout=layout, progress=progress)
+    _tell(out, scenario, world)
+
+
+def _tell(out: Path, scenario: Scenario, world: World) -> None:
     for what, times in world.warnings.items():
         typer.echo(f"EPANET: {what} at {times} of {scenario.steps} steps", err=True)
     typer.echo(

@@ -39,7 +39,11 @@ class Format(StrEnum):
 def score(
     target: Annotated[Path, typer.Argument(metavar="DIR|EVENTS.json", help="A site folder, or events as JSON.")],
     truth: Annotated[
-        Path, typer.Option(help="leaks.csv; the flows <year>_Leakages.csv.gz are read from the same folder.")
+        Path,
+        typer.Option(
+            help="leaks.csv; the flows <year>_Leakages.csv.gz are read from the same folder. "
+            "By LeakDB's rule Labels.csv too."
+        ),
     ],
     *,
     year: Annotated[
@@ -55,9 +59,20 @@ def score(
     import numpy as np
 
     from leakdetect.epanet import load_network
-    from leakdetect.evaluate import read_truth, score_battledim, score_leakdb
+    from leakdetect.evaluate import alarms, read_labels, read_truth, score_battledim, score_labels, score_leakdb
 
     events, site = _events(target)
+    if rule is Rule.LEAKDB and truth.name.lower() == "labels.csv":
+        time, truly = read_labels(truth)
+        of = (
+            np.ones(len(time), dtype=bool) if year is None else time.astype("datetime64[Y]") == np.datetime64(f"{year}")
+        )
+        told = score_labels(truly[of], alarms(events, time[of]))
+        if format_ is Format.JSON:
+            _print_json([{"rule": rule, "year": year, **told.to_dict()}])
+        else:
+            _print_leakdb([year or "all"], [told])
+        return
     model: Network | None = None
     if rule is Rule.BATTLEDIM:
         model = load_network(_network_path(target, network, site))
@@ -166,7 +181,7 @@ def _figures(s: Score) -> dict[str, str]:
     }
 
 
-def _print_leakdb(years: Iterable[int], labels: Sequence[LabelScore]) -> None:
+def _print_leakdb(years: Iterable[int | str], labels: Sequence[LabelScore]) -> None:
     rows = [
         ["true positive rate", *(_percent(s.true_positive_rate) for s in labels)],
         ["false positive rate", *(_percent(s.false_positive_rate) for s in labels)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leakdetect.evaluate.battledim import detections_of, score_battledim
-from leakdetect.evaluate.leakdb import LabelScore, score_labels, score_leakdb
+from leakdetect.evaluate.leakdb import LabelScore, alarms, read_labels, score_labels, score_leakdb
 from leakdetect.evaluate.score import Detection, Score
 from leakdetect.evaluate.truth import Leak, read_truth, years_of
 
@@ -12,7 +12,9 @@ __all__ = [
     "LabelScore",
     "Leak",
     "Score",
+    "alarms",
     "detections_of",
+    "read_labels",
     "read_truth",
     "score_battledim",
     "score_labels",

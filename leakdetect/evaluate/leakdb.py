@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from leakdetect.errors import InputError, MissingFileError
 from leakdetect.evaluate.truth import Leak
 from leakdetect.events import Event, Status
 
@@ -89,13 +92,50 @@ def score_leakdb(
         Length of a time step [s]; LeakDB's is half an hour.
     """
     time = np.arange(start, end, np.timedelta64(round(step_s), "s"))
-    truth, alarm = np.zeros(len(time), dtype=bool), np.zeros(len(time), dtype=bool)
+    truth = np.zeros(len(time), dtype=bool)
     for leak in leaks:
         truth |= (time >= leak.start) & (time <= leak.end)
+    return score_labels(truth, alarms(events, time))
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.datetime64], Labels]:
+    """Read LeakDB's labels by time: a CSV file of the columns ``Timestamp,Label``, 1 while something leaks.
+
+    Returns
+    -------
+    times : ndarray of datetime64[ns], shape (T,)
+        UTC, evenly spaced.
+    labels : ndarray of bool, shape (T,)
+
+    Raises
+    ------
+    MissingFileError, InputError
+        If there is no such file, or it is not of these columns.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file: name a CSV of the columns Timestamp,Label")
+    try:
+        table = pd.read_csv(path)
+        times = pd.to_datetime(table["Timestamp"]).to_numpy().astype("datetime64[ns]")
+        labels = table["Label"].to_numpy(dtype=float)
+    except KeyError as error:
+        raise InputError(f"{path}: no column {error}: needs Timestamp,Label; see leakdetect leakdb") from None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: not labels by time: {' '.join(str(error).split())}") from None
+    if not np.isin(labels, (0.0, 1.0)).all():
+        raise InputError(f"{path}: row {int(np.argmin(np.isin(labels, (0.0, 1.0)))) + 2}: a label is 0 or 1")
+    if len(times) < 2 or len(set(np.diff(times).tolist())) != 1 or times[1] <= times[0]:
+        raise InputError(f"{path}: times are not evenly spaced: one row for each time step")
+    return times, labels == 1
+
+
+def alarms(events: Iterable[Event], times: NDArray[np.datetime64]) -> Labels:
+    """Return at which times some event is open; dismissed ones do not count."""
+    alarm = np.zeros(len(times), dtype=bool)
     for event in events:
         if event.status is not Status.DISMISSED:
-            alarm |= (time >= event.raised_at) & (True if event.end is None else time <= event.end)
-    return score_labels(truth, alarm)
+            alarm |= (times >= event.raised_at) & (True if event.end is None else times <= event.end)
+    return alarm
 
 
 def _early(alarm: Labels, start: int, end: int) -> float:

@@ -32,6 +32,7 @@ from leakdetect.schema import SENSOR, TIME
 from leakdetect.site import Detection
 from leakdetect.stages.detection.history import History, Leak
 from leakdetect.stages.detection.tracker import HORIZON, Settings, Tracker, begin
+from leakdetect.stages.detection.windows import Deviation
 from leakdetect.stages.expected.boundary import Boundary, Drive, drive, find_boundary
 from leakdetect.stages.expected.customers import Leaks
 from leakdetect.stages.residuals import block_means
@@ -204,7 +205,7 @@ class _Run:
         self.picture = self.engine.picture
         self.tracker = Tracker(
             self.picture, Settings(fitted.threshold, owner.settings.smallest_leak_m3h, self.engine.largest),
-            self._scan(), self._relinearise,
+            self._scan(), self._relinearise, self._whole_evidence,
         )  # fmt: skip
         self.raiser = Raiser(
             owner.network, self.engine, self.tracker, owner.settings, channel_names, owner.repairs,
@@ -348,6 +349,10 @@ class _Run:
         residual = np.concatenate(parts)
         self._explained = self.engine.explained(given[rows], running, steps)
         return residual
+
+    def _whole_evidence(self, beside: list[Leak], seen: Deviation) -> tuple[Floats, float]:
+        evidence, flow, _ = self.raiser.placer.whole_evidence(beside, seen, None)
+        return evidence, flow
 
     def _relinearise(self, history: History, block: int) -> None:
         start = max(block, history.first, block_of(self.steps.time[0]) + 1)

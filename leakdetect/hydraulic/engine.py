@@ -23,7 +23,8 @@ Ints = NDArray[np.int64]
 
 _DEMAND, _SETTING = "demand of ", "setting of "
 _MOVED_FLOW, _MOVED_SHARE = 1.0, 0.15  # [m3/h], share by which a flow must move before its signature is taken anew
-_FLOW_GRID = 0.15  # step of the logarithm of flows at which whole effects are computed
+FLOW_GRID = 0.15
+"""Step of the logarithm of flows at which whole effects are computed."""
 _SECANT_STATES = 2  # load states at which whole effects are computed; those between are interpolated
 
 
@@ -89,7 +90,7 @@ class Engine:
         self._inside = (inside[network.start].astype(float) + inside[network.end]) / 2
         self.largest = float(fitted.loads.demand.sum(axis=1).max()) * M3H  # no leak takes more than all that is used
         self._learnt: dict[int, float] = {}
-        self._whole: dict[tuple[int, tuple[int, tuple[int, ...]]], Floats] = {}
+        self._whole: dict[tuple[int, int, tuple[int, ...]], Floats] = {}
         tables = find_tables(self.model, fitted.loads)
         valves = {_SETTING + network.link_names[v]: int(v) for v in tables.valves}
         rival, rival_names = rivals(boundary, tables, names, network)
@@ -166,7 +167,8 @@ class Engine:
             if abs(flow - leak.tangent_at) <= max(_MOVED_FLOW, _MOVED_SHARE * flow):
                 continue
             known = self._known(leaks)
-            at = effects(self.model, self.fitted.loads, known, self.places([leak]), max(_MOVED_FLOW, 0.1 * flow), every)
+            more = np.array([max(_MOVED_FLOW, 0.1 * flow)])
+            at = effects(self.model, self.fitted.loads, known, self.places([leak]), more, every)
             leak.tangent, leak.tangent_at = at[:, :, 0], flow
 
     def relearn(self, leaks: list[Leak]) -> None:
@@ -176,24 +178,25 @@ class Engine:
         self._whole.clear()
         self.picture.signature = leaky_signatures(self.model, self.fitted.loads, known)[:, :, self.candidates]
 
-    def whole_effects(self, columns: Ints, flow: float, leaks: list[Leak]) -> Floats:
-        """Return candidates' signatures by the whole effect of a leak of about `flow` [m3/h], shape (K, C, n).
+    def whole_effects(self, columns: Ints, flow: Floats, leaks: list[Leak]) -> tuple[Floats, Floats]:
+        """Return candidates' signatures by the whole effect of a leak, (K, C, n), and the flows they hold at (n,).
 
-        Beside `leaks`, at the flows with which the network was last linearised. Flows are taken on a grid, so that
-        what was computed once serves until the network is linearised anew.
+        Beside `leaks`, at the flows with which the network was last linearised. Flows (n,) [m3/h] are moved to a grid,
+        so that what was computed once serves until the network is linearised anew.
         """
         count = len(self.fitted.loads.centre)
         some = np.unique(np.linspace(2, count - 3, _SECANT_STATES).round().astype(np.int64))
-        step = round(np.log(max(flow, 0.1)) / _FLOW_GRID)
+        step = np.round(np.log(np.maximum(flow, 0.1)) / FLOW_GRID).astype(np.int64)
+        at: Floats = np.exp(step * FLOW_GRID)
         known = Leaks(self.places(leaks), np.array([[self._learnt.get(k.id, 0.0) for k in leaks]]) / M3H)
-        beside = (step, tuple(sorted(k.id for k in leaks if self._learnt.get(k.id, 0.0) > 0)))
-        new = np.array([c for c in columns.tolist() if (c, beside) not in self._whole], dtype=np.int64)
-        if len(new):
-            links = self.candidates[new]
-            found = effects(self.model, self.fitted.loads, known, links, float(np.exp(step * _FLOW_GRID)), some)
-            self._whole.update({(c, beside): found[:, :, i] for i, c in enumerate(new.tolist())})
+        beside = tuple(sorted(k.id for k in leaks if self._learnt.get(k.id, 0.0) > 0))
+        keys = [(c, s, beside) for c, s in zip(columns.tolist(), step.tolist(), strict=True)]
+        new = [i for i, key in enumerate(keys) if key not in self._whole]
+        if new:
+            found = effects(self.model, self.fitted.loads, known, self.candidates[columns[new]], at[new], some)
+            self._whole.update({keys[i]: found[:, :, k] for k, i in enumerate(new)})
         between = np.stack([np.interp(np.arange(count), some, unit) for unit in np.eye(len(some))], axis=1)
-        return np.tensordot(between, np.stack([self._whole[c, beside] for c in columns.tolist()], axis=2), axes=1)
+        return np.tensordot(between, np.stack([self._whole[key] for key in keys], axis=2), axes=1), at
 
     def weights(self, given: Drive) -> Floats:
         """Return the load weights of each block, shape (B, K)."""

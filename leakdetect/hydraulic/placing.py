@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.hydraulic.engine import Engine
+from leakdetect.hydraulic.engine import FLOW_GRID, Engine
 from leakdetect.network import Network
 from leakdetect.stages.detection.history import History, Leak
 from leakdetect.stages.detection.tracker import Tracker, course
@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 _SIGNATURE_ERROR = 0.1  # share of its size by which a signature may be wrong
 _REACH, _FEWEST_TRIED, _MOST_TRIED = 40.0, 20, 50  # evidence from the best, and how many links, are looked at again
+_TRIES = 4  # flows at which whole effects are taken at most
 _NEIGHBOUR_M = 600.0  # within which one leak may be taken for another
 _MOVE = 4.0  # evidence that a better place must have
 _SAME_DAYS = 3.0  # between the end of one and the beginning of another that is the same
@@ -36,8 +37,8 @@ class Placer:
             return None
         shape, whole = course(history.last - since, leak.ramp), None
         if leak.raised >= 0:  # the model holds it
-            whole = self.engine.whole_effects(np.array([leak.link]), max(leak.flow[-1], 1.0), _others(history, leak))
-            whole = whole[:, :, 0]
+            flow = np.array([max(leak.flow[-1], 1.0)])
+            whole = self.engine.whole_effects(np.array([leak.link]), flow, _others(history, leak))[0][:, :, 0]
             if leak.ramp:
                 grown = np.maximum(leak.followed(np.arange(leak.since, history.last + 1)), 0.0)
                 shape = grown / max(grown[-1], 1.0)
@@ -62,28 +63,38 @@ class Placer:
         return later
 
     def evidence(self, history: History, leak: Leak, seen: Deviation) -> tuple[Floats, float, Floats]:
-        """Return the evidence of every candidate (N,), the best one's flow [m3/h] and its effect per m3/h (K, C).
+        """Return a leak's evidence at every candidate (N,), the best one's flow [m3/h] and effect per m3/h (K, C)."""
+        return self.whole_evidence(_others(history, leak), seen, leak.link if leak.raised >= 0 else None)
 
-        To first order for all, then by whole effects for those that stand out.
+    def whole_evidence(self, beside: list[Leak], seen: Deviation, known: int | None) -> tuple[Floats, float, Floats]:
+        """Return the evidence of a leak at every candidate (N,), the best one's flow and its effect per m3/h (K, C).
+
+        To first order for all, then by whole effects for those that stand out (and the one `known`), each at the flow
+        that it would need: in a small main little flow does as much as a burst in a large one.
         """
         linear, sizes = seen.against(self.picture.signature)
         order = np.argsort(-linear, kind="stable")
         near = int(np.searchsorted(-linear[order], -(linear[order[0]] - _REACH)))
         best = order[: min(max(near, _FEWEST_TRIED), _MOST_TRIED)]
-        if leak.raised >= 0 and leak.link not in best:
-            best = np.append(best, leak.link)
+        if known is not None and known not in best:
+            best = np.append(best, known)
         largest = self.tracker.settings.largest
-        flow = float(np.clip(sizes[best[0]], 1.0, largest))
-        out = np.full(len(linear), -np.inf)
-        for _ in range(2):
-            table = self.engine.whole_effects(best, flow, _others(history, leak))
-            out[best], sizes = seen.against(table)
-            top = int(np.argmax(out[best]))
-            size = float(np.clip(sizes[top], 1.0, largest))
-            if abs(size - flow) < 0.2 * flow:
+        flow = np.clip(sizes[best], 1.0, largest)
+        out, needed = np.full(len(linear), -np.inf), flow.copy()
+        for _ in range(_TRIES):
+            table, at = self.engine.whole_effects(best, flow, beside)
+            value, size = seen.against(table)
+            size = np.clip(size, 1e-3, largest)
+            held = np.clip(size, at * np.exp(-FLOW_GRID), at * np.exp(FLOW_GRID))  # the table holds near its own flow
+            value = np.where(value > 0, value * (1 - (1 - held / size) ** 2), value)
+            better = value > out[best]
+            out[best[better]], needed[better] = value[better], held[better]
+            flow = np.clip(np.sqrt(at * size), 1.0, largest)
+            if (np.abs(np.log(size / at)) < FLOW_GRID)[out[best] > out.max() - _REACH].all():
                 break
-            flow = size
-        return out, size, table[:, :, top]
+        top = int(np.argmax(out[best]))
+        effect = self.engine.whole_effects(best[[top]], needed[[top]], beside)[0]
+        return out, float(needed[top]), effect[:, :, 0]
 
     # -- known leaks that are somewhere else -------------------------------------------------------------------
 

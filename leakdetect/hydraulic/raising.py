@@ -29,7 +29,9 @@ _MOST_CANDIDATES = 50
 _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
+_ELSEWHERE_M, _ELSEWHERE = 300.0, 10.0  # from what was said, and evidence for it, where an event is raised anew
 _ECHO_SHARE, _ECHO_FACTOR = 0.3, 3.0  # share of another's flow, threshold all the same: of leaks soon after it
+_ALIKE = 1.2  # evidence counts for more between neighbours: errors of their signatures are alike
 _LOOKED_AT_AGAIN = (8, 20, 40, 80, 160, 240)  # blocks after it was raised
 
 
@@ -78,6 +80,7 @@ class Raiser:
                 evidence, _ = self.placer.look_again(history, leak)
                 if evidence is not None and leak.id in self._events:
                     self._events[leak.id] = replace(self._events[leak.id], latest=self._place(evidence))
+                    self._correct(history, leak, evidence, ready)
         for leak in history.leaks:
             event = self._events.get(leak.id)
             if event is None:
@@ -108,7 +111,7 @@ class Raiser:
         leak.link, leak.tangent = best, effect
         leak.flow = (course(history.last - leak.since + 1, leak.ramp) * flow).tolist()
         self.tracker.follow(history, leak.since)
-        chance = probability(evidence, self.network.length[self.candidates])
+        chance = self._chance(evidence)
         place = self._zone(chance)
         if leak.flow[-1] < self.tracker.settings.smallest:
             return
@@ -118,10 +121,27 @@ class Raiser:
             self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
 
+    def _correct(self, history: History, leak: Leak, evidence: Floats, ready: np.datetime64) -> None:
+        """Close an event that sends people to a wrong street, and raise it where its leak is now believed to be."""
+        event = self._events[leak.id]
+        said = self.network.link(event.candidates[0].link)
+        away = float(self.network.distances(said)[self.candidates[leak.link]])
+        less = evidence[leak.link] - evidence[np.searchsorted(self.candidates, said)]
+        chance = self._chance(evidence)
+        place = self._zone(chance)
+        seen = self.placer.seen(history, leak)
+        if away <= _ELSEWHERE_M or less < _ELSEWHERE or place.length_m > _PLACED_M or seen is None:
+            return
+        self._events[-len(self._events)] = replace(event, status=Status.CLOSED, end=block_start(history.last + 1))
+        self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
+
     def _ended(self, history: History) -> list[Leak]:
         """Return the leaks whose end was found in this block; not those that people mended."""
         open_ones = [k for k, event in self._events.items() if event.end is None and event.status != Status.REPAIRED]
         return [leak for leak in history.leaks if leak.until >= 0 and leak.id in open_ones]
+
+    def _chance(self, evidence: Floats) -> Floats:
+        return probability(_ALIKE * evidence, self.network.length[self.candidates])
 
     def _zone(self, chance: Floats) -> Zone:
         every = np.zeros(len(self.network.link_names))
@@ -181,7 +201,7 @@ class Raiser:
         return {**self._events[leak.id].latest, "flow_m3h": flow, "flow_low": low, "flow_high": high}
 
     def _place(self, evidence: Floats) -> dict[str, Any]:
-        chance = probability(evidence, self.network.length[self.candidates])
+        chance = self._chance(evidence)
         place = self._zone(chance)
         return {
             "candidates": [vars(c) for c in self._candidates(chance)],

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from leakdetect.errors import InputError, MissingFileError
+from leakdetect.errors import InputError
+from leakdetect.files import shipped
 
 __all__ = ["Card", "card", "folder", "load", "names", "path"]
 
@@ -69,12 +70,8 @@ class Card:
 
 
 def folder() -> Path:
-    """Return where the fitted models are: inside the installed package, or beside it in a source tree."""
-    here = Path(__file__).resolve().parent
-    for place in (here / "data", here.parents[1] / "models"):
-        if any(place.glob("*.toml")):
-            return place
-    raise MissingFileError(f"{here / 'data'}: no fitted models: install leakdetect anew")
+    """Return where the fitted models are; errors as `leakdetect.files.shipped`."""
+    return shipped(Path(__file__).resolve().parent, "models", "*.toml")
 
 
 def names() -> list[str]:

@@ -22,7 +22,7 @@ from leakdetect.scenarios import Scenario, SensorError, simulate
 from leakdetect.site import Site
 from leakdetect.units import M3H
 
-FITTED = ("town",)
+FITTED = ("village", "town")
 START = np.datetime64("2024-01-01T00:00:00")
 SEED, FIT_DAYS, TEST_DAYS, STEP = 7, 42, 14, 900
 DETECTOR = "hydraulic"

@@ -1,4 +1,4 @@
-"""Sample networks that come with leakdetect: model file, sensors, licence and checksum of each.
+"""Sample networks: model file, sensors, licence and checksum of each.
 
 >>> from leakdetect import networks
 >>> network = networks.load("village")
@@ -10,27 +10,41 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from leakdetect.epanet import load_network
-from leakdetect.errors import InputError, MissingFileError
+from leakdetect.epanet import library_path, load_network
+from leakdetect.errors import InputError
+from leakdetect.files import shipped
 from leakdetect.network import Network
+from leakdetect.networks.cache import cached
 from leakdetect.networks.sensors import Sensors, read_sensors, sensors_csv, spread_sensors
 
 __all__ = [
     "Entry",
+    "Kept",
     "Sensors",
     "catalogue",
+    "entry",
     "folder",
     "load",
     "path",
     "read_sensors",
     "sensors",
     "sensors_csv",
+    "sensors_path",
     "spread_sensors",
 ]
 
 CATALOGUE = "catalogue.csv"
+
+
+class Kept(StrEnum):
+    """Where a model file is."""
+
+    HERE = "here"  # beside the catalogue
+    MADE = "made"  # invented when it is first asked for, then in the user's cache
+    WNTR = "wntr"  # one of the library networks of WNTR
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,8 @@ class Entry:
     Attributes
     ----------
     id : str
-        The model file is ``<id>.inp``, its sensors ``<id>_sensors.csv``.
+        Its sensors are in ``<id>_sensors.csv``.
+    kept : Kept
     junctions, pipes, sensors : int
     source, licence : str
     checksum : str
@@ -48,6 +63,7 @@ class Entry:
     """
 
     id: str
+    kept: Kept
     junctions: int
     pipes: int
     sensors: int
@@ -57,12 +73,8 @@ class Entry:
 
 
 def folder() -> Path:
-    """Return where the sample networks are: inside the installed package, or beside it in a source tree."""
-    here = Path(__file__).resolve().parent
-    for place in (here / "data", here.parents[1] / "networks"):
-        if (place / CATALOGUE).is_file():
-            return place
-    raise MissingFileError(f"{here / 'data' / CATALOGUE}: no such file: install leakdetect anew")
+    """Return where the catalogue is; errors as `leakdetect.files.shipped`."""
+    return shipped(Path(__file__).resolve().parent, "networks", CATALOGUE)
 
 
 def catalogue() -> list[Entry]:
@@ -71,6 +83,7 @@ def catalogue() -> list[Entry]:
         return [
             Entry(
                 id=row["id"],
+                kept=Kept(row["kept"]),
                 junctions=int(row["junctions"]),
                 pipes=int(row["pipes"]),
                 sensors=int(row["sensors"]),
@@ -82,19 +95,40 @@ def catalogue() -> list[Entry]:
         ]
 
 
-def path(name: str) -> Path:
-    """Return the model file of a sample network; `InputError` if there is none of that id."""
-    known = [entry.id for entry in catalogue()]
+def entry(name: str) -> Entry:
+    """Return a row of the catalogue; `InputError` if there is none of that id."""
+    known = {each.id: each for each in catalogue()}
     if name not in known:
-        raise InputError(f"no sample network '{name}': there are {', '.join(known)}")
-    return folder() / f"{name}.inp"
+        raise InputError(f"no sample network '{name}': there are {', '.join(known)}; or name an .inp file")
+    return known[name]
+
+
+def path(name: str) -> Path:
+    """Return the model file of a sample network, which is made if need be; of a path to an ``.inp`` file, itself.
+
+    Raises
+    ------
+    InputError
+        If there is none of that id, or it has to be made and cannot be kept.
+    """
+    if name.lower().endswith(".inp"):
+        return Path(name)
+    found = entry(name)
+    if found.kept is Kept.WNTR:
+        return library_path(name)
+    return folder() / f"{name}.inp" if found.kept is Kept.HERE else cached(name, found.checksum)
 
 
 def load(name: str) -> Network:
-    """Return a sample network; `InputError` if there is none of that id."""
+    """Return a sample network, or an ``.inp`` file's; errors as `path` and `leakdetect.epanet.load_network`."""
     return load_network(path(name))
 
 
 def sensors(name: str) -> Sensors:
     """Return where a sample network is measured; `InputError` if there is none of that id."""
-    return read_sensors(path(name).with_name(f"{name}_sensors.csv"))
+    return read_sensors(sensors_path(name))
+
+
+def sensors_path(name: str) -> Path:
+    """Return the list of a sample network's sensors, as a file; `InputError` if there is none of that id."""
+    return folder() / f"{entry(name).id}_sensors.csv"

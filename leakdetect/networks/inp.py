@@ -25,12 +25,17 @@ class Drawing:
         Of a reservoir its head, of a tank its bottom.
     node_kind : ndarray of str, shape (N,)
         JUNCTION, RESERVOIR, TANK.
-    zone : ndarray of int, shape (N,)
-    demand : ndarray, shape (N, 2)
-        [m3/s] residential and commercial.
+    zone, district : ndarray of int, shape (N,)
+        Of pressure, and of metering: a zone's number, or that of a district in the main zone, which is 0.
+    tagged : bool
+        Whether the file tells each junction's district.
+    demand : ndarray, shape (N, C)
+        [m3/s] by category: the first of `CATEGORIES`.
     start, end : ndarray of int, shape (L,)
     link_kind : ndarray of str, shape (L,)
         PIPE, PUMP, PRV.
+    inlet : ndarray of bool, shape (L,)
+        Pipes with the meter of a district, named DMA_1 and on.
     arterial : ndarray of bool, shape (L,)
     length, diameter, roughness : ndarray, shape (L,)
     material : ndarray of str, shape (L,)
@@ -45,10 +50,13 @@ class Drawing:
     elevation: Floats
     node_kind: NDArray[np.object_]
     zone: Ints
+    district: Ints
+    tagged: bool
     demand: Floats
     start: Ints
     end: Ints
     link_kind: NDArray[np.object_]
+    inlet: NDArray[np.bool_]
     arterial: NDArray[np.bool_]
     length: Floats
     diameter: Floats
@@ -82,10 +90,20 @@ def _bump(hour: Floats, centre: float, width: float, height: float) -> Floats:
     return bump
 
 
+def industrial() -> Floats:
+    """Return works that draw day and night."""
+    return np.ones(12)
+
+
+CATEGORIES = {"residential": residential, "commercial": commercial, "industrial": industrial}
+"""Name of a category -> its pattern."""
+
+
 def to_inp(drawing: Drawing, title: str) -> str:
     """Return the model file's text."""
     nodes, links = _names(drawing)
     kinds, flows = drawing.node_kind, 3600.0
+    categories = list(CATEGORIES)[: drawing.demand.shape[1]]
     lines: list[str] = ["[TITLE]", title, ""]
 
     def section(name: str, columns: str, rows: Iterable[str]) -> None:
@@ -116,20 +134,21 @@ def to_inp(drawing: Drawing, title: str) -> str:
         "id node1 node2 diameter type setting minorloss",
         (f"{links[k]} {ends[k]} {drawing.diameter[k] * 1000:.0f} PRV {drawing.setting[k]:.2f} 0" for k in valves),
     )
-    section("TAGS", "object id tag", (f"LINK {links[k]} {drawing.material[k]}" for k in pipes))
+    tags = [f"LINK {links[k]} {drawing.material[k]}" for k in pipes]
+    if drawing.tagged:
+        tags += [f"NODE {nodes[i]} zone-{drawing.district[i]}" for i in where["JUNCTION"]]
+    section("TAGS", "object id tag", tags)
     section(
         "DEMANDS",
         "junction demand pattern",
         (
             f"{nodes[i]} {drawing.demand[i, c] * flows:.5f} {name}"
             for i in where["JUNCTION"]
-            for c, name in enumerate(("residential", "commercial"))
+            for c, name in enumerate(categories)
             if drawing.demand[i, c] > 0
         ),
     )
-    section(
-        "PATTERNS", "id multipliers", [*_pattern("residential", residential()), *_pattern("commercial", commercial())]
-    )
+    section("PATTERNS", "id multipliers", (line for name in categories for line in _pattern(name, CATEGORIES[name]())))
     section(
         "CURVES",
         "id flow head",
@@ -172,9 +191,11 @@ def _pattern(name: str, values: Floats) -> Iterable[str]:
 
 def _names(drawing: Drawing) -> tuple[list[str], list[str]]:
     """Name nodes and links by kind, each counted from 1."""
-    short = {"JUNCTION": "n", "RESERVOIR": "R", "TANK": "T", "PIPE": "p", "PUMP": "PUMP_", "PRV": "PRV_"}
+    of_nodes = {"JUNCTION": "n", "RESERVOIR": "R", "TANK": "T"}
+    of_links = {"PIPE": "p", "INLET": "DMA_", "PUMP": "PUMP_", "PRV": "PRV_"}
+    links = np.where(drawing.inlet, "INLET", drawing.link_kind)
     named = []
-    for kinds in (drawing.node_kind, drawing.link_kind):
+    for short, kinds in ((of_nodes, drawing.node_kind), (of_links, links)):
         count: dict[str, int] = {}
         names = []
         for kind in kinds:

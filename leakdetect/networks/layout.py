@@ -42,14 +42,23 @@ class Streets:
         return length
 
 
-def draw_streets(places: int, rng: np.random.Generator) -> Streets:
-    """Draw streets with exactly this many places, all connected; linear in their number but for sorting."""
+def draw_streets(places: int, rng: np.random.Generator, *, uneven: bool = False) -> Streets:
+    """Draw streets with exactly this many places, all connected; linear in their number but for sorting.
+
+    Parameters
+    ----------
+    places : int
+    rng : numpy Generator
+    uneven : bool
+        Closer in the centre than at the rim, and places anywhere between two crossings.
+    """
     xy, start, end, arterial = _grid(max(4, round(places * _CROSSINGS)), rng)
     wanted = places - len(xy)
     branches = min(round(places * _BRANCHES), max(wanted, 0))
     # Splitting the longest pieces gives the places between crossings.
     middles = min(wanted - branches, len(start))
-    xy, start, end, arterial = _split(xy, start, end, arterial, middles)
+    xy = _stretch(xy) if uneven else xy
+    xy, start, end, arterial = _split(xy, start, end, arterial, middles, rng if uneven else None)
     return _branch(Streets(xy, start, end, arterial), places - len(xy), rng)
 
 
@@ -90,16 +99,28 @@ def _grid(crossings: int, rng: np.random.Generator) -> tuple[Floats, Ints, Ints,
     return place[main], renumber[start[stays]], renumber[end[stays]], arterial[stays]
 
 
+def _stretch(xy: Floats) -> Floats:
+    """Draw what lies far from the centre farther apart."""
+    centre = xy.mean(axis=0)
+    off = xy - centre
+    share = np.hypot(*off.T) / np.hypot(*off.T).max()
+    stretched: Floats = centre + off * (0.75 + 0.6 * share**2)[:, None]
+    return stretched
+
+
 def _split(
-    xy: Floats, start: Ints, end: Ints, arterial: NDArray[np.bool_], count: int
+    xy: Floats, start: Ints, end: Ints, arterial: NDArray[np.bool_], count: int, rng: np.random.Generator | None
 ) -> tuple[Floats, Ints, Ints, NDArray[np.bool_]]:
-    """Put a place in the middle of the `count` longest streets."""
+    """Put a place in the middle of the `count` longest streets; with `rng`, somewhere in any `count` of them."""
     if count <= 0:
         return xy, start, end, arterial
     length = np.hypot(*(xy[start] - xy[end]).T)
-    split = np.argsort(-length, kind="stable")[:count]
+    if rng is None:
+        split, at = np.argsort(-length, kind="stable")[:count], np.full((count, 1), 0.5)
+    else:
+        split, at = rng.choice(len(start), count, replace=False), rng.uniform(0.08, 0.92, (count, 1))
     new = len(xy) + np.arange(len(split))
-    middle = (xy[start[split]] + xy[end[split]]) / 2
+    middle = (1 - at) * xy[start[split]] + at * xy[end[split]]
     second = end[split].copy()
     first = end.copy()
     first[split] = new

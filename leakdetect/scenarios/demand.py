@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from pandas.tseries.holiday import Holiday
+from pandas.tseries.offsets import Day, Easter
 from scipy.signal import lfilter
 
 from leakdetect.network import Floats, Network
@@ -29,6 +32,8 @@ class DemandNoise:
     group_hour: float = 0.08
     quick: float = 0.36  # of a group, from one five-minute step to the next
     groups: int = 60
+    weather: float = 0.0  # of hot, dry days in summer, which only add
+    holidays: float = 0.0  # share of customers who are away on public holidays, which go by Sunday's pattern
 
 
 class Demands:
@@ -65,7 +70,7 @@ class Demands:
         where = np.flatnonzero(np.any(network.base_demand != 0, axis=1))
         self.nodes = tuple(network.node_names[i] for i in where)
         self._start, self._step, self._noise = start, step, noise
-        self._slow, self._quick = seed.spawn(2)
+        self._slow, self._quick, of_weather = seed.spawn(3)
         rng = np.random.default_rng(self._slow)
         categories = len(network.categories)
         scale = 1 + noise.category * rng.standard_normal(categories)
@@ -74,6 +79,7 @@ class Demands:
         self._group = rng.integers(0, noise.groups, where.size)
         self._profiles(network, rng)
         self._slow_noise(rng, steps)
+        self._calendar(np.random.default_rng(of_weather))
 
     def _profiles(self, network: Network, rng: np.random.Generator) -> None:
         """Each category's week in steps, and each group's departure from it."""
@@ -102,13 +108,29 @@ class Demands:
         self._day, self._hour = np.exp(day).astype(np.float32), np.exp(hour).astype(np.float32)
         self._runs = _batches(rng, hours, len(self.nodes)) if self._batch.any() else None
 
+    def _calendar(self, rng: np.random.Generator) -> None:
+        """Which days are public holidays, and what weather and holidays make of every day."""
+        days = self._start.astype("datetime64[D]") + np.arange(len(self._day))
+        self._holiday, self._of_day = np.zeros(len(days), dtype=bool), np.ones(len(days))
+        if self._noise.weather:
+            summer = np.clip(-np.cos(2 * np.pi * (_year_share(days) - 0.05)), 0.0, None)
+            self._of_day *= 1 + self._noise.weather * summer * np.maximum(_memory(rng, len(days), 1, 0.8)[:, 0], 0.0)
+        if self._noise.holidays:
+            self._holiday = np.isin(days, public_holidays(days[0], days[-1]))
+            self._of_day *= np.where(self._holiday, 1 - self._noise.holidays, 1.0)
+
     def chunk(self, first: int, count: int) -> Floats:
         """Return the demand of steps ``first .. first + count`` [m3/h], shape (count, M)."""
         at = np.arange(first, first + count)
         week = (at + self._offset) % len(self._week)
         seconds = at * self._step
+        if self._holiday.any():
+            day = len(self._week) // 7
+            week = np.where(self._holiday[seconds // 86400], 6 * day + week % day, week)
         shared = self._departure[week] * self._day[seconds // 86400] * self._hour[seconds // 3600]
         shared *= self._season(seconds)[:, None] * self._quick_noise(at)
+        if self._noise.weather or self._noise.holidays:
+            shared *= self._of_day[seconds // 86400][:, None]
         smooth = np.where(self._batch, 0.0, self._week[week]) @ self._base.T
         demand: Floats = smooth * shared[:, self._group]
         if self._runs is not None:
@@ -117,8 +139,7 @@ class Demands:
         return demand
 
     def _season(self, seconds: np.ndarray) -> Floats:
-        year = (self._start + seconds.astype("timedelta64[s]")).astype("datetime64[s]")
-        share = (year - year.astype("datetime64[Y]")) / np.timedelta64(365, "D")
+        share = _year_share((self._start + seconds.astype("timedelta64[s]")).astype("datetime64[s]"))
         season: Floats = 1 + self._noise.season * np.cos(2 * np.pi * (share - 0.1))
         return season
 
@@ -161,3 +182,19 @@ def _monday(time: np.datetime64) -> np.datetime64:
     weekday = (int(day.astype(np.int64)) + 3) % 7  # 1970-01-01 was a Thursday
     monday: np.datetime64 = day - np.timedelta64(weekday, "D")
     return monday
+
+
+def _year_share(times: np.ndarray) -> Floats:
+    """Return how much of its year has gone at each time, 0 to 1."""
+    share: Floats = (times - times.astype("datetime64[Y]")) / np.timedelta64(365, "D")
+    return share
+
+
+def public_holidays(first: np.datetime64, last: np.datetime64) -> np.ndarray:
+    """Return the days (datetime64[D]) from `first` to `last` that are public holidays in most of Europe."""
+    days = ((1, 1), (5, 1), (11, 1), (12, 25), (12, 26))
+    rules = [Holiday(f"{month}-{day}", month=month, day=day) for month, day in days]
+    rules += [Holiday("Easter Monday", month=1, day=1, offset=[Easter(), Day(1)])]
+    rules += [Holiday("Ascension", month=1, day=1, offset=[Easter(), Day(39)])]
+    found = [rule.dates(pd.Timestamp(first), pd.Timestamp(last)).to_numpy() for rule in rules]
+    return np.unique(np.concatenate(found)).astype("datetime64[D]")

@@ -1,18 +1,44 @@
-"""Write a world in the published BattLeDIM layout: ';' between columns, decimal comma, gzip."""
+"""Files of a world, as BattLeDIM's (';' between columns, decimal comma, gzip), or readings as Parquet or netCDF."""
 
 from __future__ import annotations
 
 import gzip
 import io
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from leakdetect.network import Floats
 from leakdetect.scenarios.leaks import Leak
 
 _TIME = "datetime64[s]"
+
+
+class Layout(StrEnum):
+    """How readings are written."""
+
+    BATTLEDIM = "battledim"
+    PARQUET = "parquet"
+    NETCDF = "netcdf"
+
+
+def write_readings(
+    path: Path, times: np.ndarray, columns: Sequence[str], values: Floats, decimals: int, layout: Layout
+) -> None:
+    """Write a table of readings, as `write_table`; the layout adds the suffix to `path`."""
+    if layout is Layout.BATTLEDIM:
+        write_table(path.with_name(f"{path.name}.csv.gz"), times, columns, values, decimals)
+        return
+    table = pd.DataFrame(np.round(values, decimals) + 0.0, pd.DatetimeIndex(times, name="Timestamp"), list(columns))
+    if layout is Layout.PARQUET:
+        table.reset_index().to_parquet(path.with_name(f"{path.name}.parquet"), index=False)
+    else:
+        data = table.to_xarray()
+        packed = {name: {"zlib": True, "complevel": 4} for name in columns}
+        data.to_netcdf(path.with_name(f"{path.name}.nc"), engine="h5netcdf", encoding=packed)
 
 
 def write_table(path: Path, times: np.ndarray, columns: Sequence[str], values: Floats, decimals: int) -> None:

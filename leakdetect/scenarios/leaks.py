@@ -160,6 +160,41 @@ def draw_leaks(
     return leaks
 
 
+def draw_bursts(
+    network: Network,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    start: np.datetime64,
+    days: int,
+    step: int,
+    without: Sequence[str] = (),
+) -> list[Leak]:
+    """Draw pipes that break: a hole of a quarter to a half of the pipe's width, mended within two days.
+
+    Parameters as `draw_leaks`; errors too.
+    """
+    pipes = can_leak(network, without)
+    if count > pipes.size:
+        raise InputError(
+            f"{count} bursts are more than the {pipes.size} pipes of {network.name} that are left: ask for fewer"
+        )
+    chosen = rng.choice(pipes, count, replace=False, p=network.length[pipes] / network.length[pipes].sum())
+    bursts = []
+    for pipe, begin in zip(chosen.tolist(), np.sort(rng.uniform(0.02, 0.96, count)) * days, strict=True):
+        moment = _instant(start, begin, step)
+        bursts.append(
+            Leak(
+                pipe=network.link_names[pipe],
+                start=moment,
+                peak=moment,
+                end=_instant(start, begin + float(rng.uniform(0.2, 2.0)), step),
+                diameter=round(float(rng.uniform(0.25, 0.5) * network.diameter[pipe]), 6),
+            )
+        )
+    return bursts
+
+
 class _Room:
     """How much leakage a zone fed by a tank bears: more would empty the tank, and the utility would know."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leakdetect.network import Floats
+from leakdetect.scenarios.operations import often
 
 DECIMALS = {"pressure": 2, "head": 2, "flow": 2, "level": 2, "demand": 1}
 """What files of readings keep: m, m3/h, L/h."""
@@ -45,13 +46,24 @@ class SensorError:
 
 @dataclass(frozen=True)
 class Trouble:
-    """How many faults of each kind, a year."""
+    """How many faults of each kind, a year.
+
+    Attributes
+    ----------
+    stuck, drift, spikes, dead : int
+        Of pressure loggers.
+    outages : int
+        Of all telemetry.
+    clock : int
+        Loggers whose clock is wrong for some weeks.
+    """
 
     stuck: int = 0
     drift: int = 0
     spikes: int = 0
     dead: int = 0
     outages: int = 0
+    clock: int = 0
 
     @classmethod
     def usual(cls) -> Trouble:
@@ -116,25 +128,32 @@ def add_faults(
         length = int(rng.uniform(low, high) * min(1.0, years) * day)
         return int(rng.integers(values.shape[1])), int(rng.integers(0, max(total - length, 1))), max(length, 1)
 
-    for _ in range(_number(trouble.stuck, years)):
+    for _ in range(often(trouble.stuck, years)):
         sensor, first, length = span(5, 20)
         values[first : first + length, sensor] = values[first, sensor]
         lines.append(f"stuck {readings.sensors[sensor]} {_stamp(times[first])} +{length * step / 86400:.1f}d")
-    for _ in range(_number(trouble.drift, years)):
+    for _ in range(often(trouble.drift, years)):
         sensor, first, length = span(30, 90)
         size = float(rng.choice([-1, 1]) * rng.uniform(0.3, 0.9))
         values[first:, sensor] += size * np.minimum(np.arange(total - first) / length, 1.0)
         days = length * step / 86400
         lines.append(f"drift {readings.sensors[sensor]} {_stamp(times[first])} {size:+.2f} m over {days:.1f}d, stays")
-    for _ in range(_number(trouble.spikes, years)):
+    for _ in range(often(trouble.spikes, years)):
         sensor = int(rng.integers(values.shape[1]))
         hit = rng.random(total) < 0.0016
         values[hit, sensor] += rng.gamma(3.0, 5.0, int(hit.sum())) * rng.choice([-1, 1], int(hit.sum()))
         lines.append(f"spikes {readings.sensors[sensor]}")
-    for _ in range(_number(trouble.dead, years)):
+    for _ in range(often(trouble.dead, years)):
         sensor, first, length = span(15, 45)
         values[first : first + length, sensor] = np.nan
         lines.append(f"dead {readings.sensors[sensor]} {_stamp(times[first])} +{length * step / 86400:.1f}d")
+    for _ in range(often(trouble.clock, years)):
+        sensor, first, length = span(20, 90)
+        late = int(rng.choice([-1, 1])) * max(round(rng.uniform(600, 5400) / step), 1)  # steps: a summer hour, or so
+        shown = np.clip(np.arange(first, min(first + length, total)) - late, 0, total - 1)
+        values[first : first + length, sensor] = values[shown, sensor]
+        wrong = f"{late * step / 60:+.0f} min"
+        lines.append(f"clock {readings.sensors[sensor]} {_stamp(times[first])} {wrong} +{length * step / 86400:.1f}d")
     return lines
 
 
@@ -146,17 +165,13 @@ def add_outages(
     Readings in `every` share `times`.
     """
     lines = []
-    for _ in range(_number(trouble.outages, len(times) * step / (365 * 86400))):
+    for _ in range(often(trouble.outages, len(times) * step / (365 * 86400))):
         first = int(rng.integers(0, len(times)))
         length = max(int(rng.uniform(0.5, 9) * 3600 / step), 1)
         for readings in every:
             readings.values[first : first + length] = np.nan
         lines.append(f"outage {_stamp(times[first])}")
     return lines
-
-
-def _number(per_year: int, years: float) -> int:
-    return max(1, round(per_year * years)) if per_year else 0
 
 
 def _stamp(time: np.datetime64) -> str:

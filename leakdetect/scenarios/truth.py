@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 from leakdetect.errors import InputError
 from leakdetect.network import Link, Network
 from leakdetect.networks.sensors import Sensors
-from leakdetect.scenarios.leaks import Leak, draw_leaks
+from leakdetect.scenarios.leaks import Leak, draw_bursts, draw_leaks
+from leakdetect.scenarios.operations import Action, draw_actions, idle_pipes, often
 from leakdetect.scenarios.scenario import Scenario
 
 _LTOWN_FLOW, _LTOWN_LENGTH = 180.0, 42.6  # m3/h and km: the town that the leaks' sizes and numbers are taken from
@@ -38,12 +38,15 @@ class Truth:
     shut : list of str
         Pipes shut all the time.
     reset : Reset or None
+    actions : list of Action
+        What is done for a while, by start.
     """
 
     roughness: dict[str, float]
     leaks: list[Leak]
     shut: list[str]
     reset: Reset | None
+    actions: list[Action]
 
     @property
     def leak_nodes(self) -> dict[str, str]:
@@ -59,6 +62,7 @@ def draw_truth(
     of_truth: np.random.SeedSequence,
     of_leaks: np.random.SeedSequence,
     of_trouble: np.random.SeedSequence,
+    of_events: np.random.SeedSequence,
 ) -> Truth:
     """Draw a truth; each seed rules one thing, so that more of one does not change another.
 
@@ -69,11 +73,24 @@ def draw_truth(
     """
     rng = np.random.default_rng(of_trouble)
     leaks = _leaks(network, scenario, sensors, np.random.default_rng(of_leaks))
+    of_bursts, of_actions = of_events.spawn(2)
+    leaks = _with_bursts(network, scenario, sensors, leaks, np.random.default_rng(of_bursts))
+    busy = (*sensors.flows, *(leak.pipe for leak in leaks))
+    shut = idle_pipes(network, rng, scenario.shut, busy=busy)
     return Truth(
         roughness=_roughness(network, scenario.roughness, np.random.default_rng(of_truth)),
         leaks=leaks,
-        shut=_shut(network, scenario, sensors, leaks, rng),
+        shut=shut,
         reset=_reset(network, scenario, rng),
+        actions=draw_actions(
+            network,
+            scenario.operations,
+            np.random.default_rng(of_actions),
+            steps=scenario.steps,
+            step=scenario.step,
+            busy=busy,
+            without=shut,
+        ),
     )
 
 
@@ -110,6 +127,19 @@ def _leaks(network: Network, scenario: Scenario, sensors: Sensors, rng: np.rando
     )
 
 
+def _with_bursts(
+    network: Network, scenario: Scenario, sensors: Sensors, leaks: list[Leak], rng: np.random.Generator
+) -> list[Leak]:
+    count = often(scenario.bursts, scenario.days / 365)
+    if not count:
+        return leaks
+    busy = (*sensors.flows, *(leak.pipe for leak in leaks))
+    bursts = draw_bursts(
+        network, rng, count=count, start=scenario.start, days=scenario.days, step=scenario.step, without=busy
+    )
+    return sorted([*leaks, *bursts], key=lambda leak: leak.start)
+
+
 def _roughness(network: Network, spread: float, rng: np.random.Generator) -> dict[str, float]:
     """Draw the pipes' true roughness: those of one drawn roughness and diameter err together, and each by itself."""
     pipes = np.flatnonzero(network.is_pipe)
@@ -119,32 +149,6 @@ def _roughness(network: Network, spread: float, rng: np.random.Generator) -> dic
     error = half * rng.standard_normal(int(group.max()) + 1)[group] + half * rng.standard_normal(pipes.size)
     true = network.roughness[pipes] * np.exp(error)
     return {network.link_names[i]: float(value) for i, value in zip(pipes, true, strict=True)}
-
-
-def _shut(
-    network: Network, scenario: Scenario, sensors: Sensors, leaks: Sequence[Leak], rng: np.random.Generator
-) -> list[str]:
-    """Choose pipes that can be shut without cutting anyone off: on a loop, small, not measured, not leaking."""
-    busy = {*sensors.flows, *(leak.pipe for leak in leaks)}
-    small = network.diameter <= np.median(network.diameter[network.is_pipe])
-    pool = [i for i in np.flatnonzero(network.is_pipe & network.open & small) if network.link_names[i] not in busy]
-    # A way through a valve or a pump does not count: it goes one way.
-    gone: list[int] = np.flatnonzero(~network.is_pipe | ~network.open).tolist()
-    parts = _parts(network, gone)
-    shut: list[str] = []
-    for i in rng.permutation(pool).tolist():
-        if len(shut) == scenario.shut:
-            break
-        if _parts(network, [*gone, i]) == parts:
-            gone.append(i)
-            shut.append(network.link_names[i])
-    if len(shut) < scenario.shut:
-        raise InputError(f"network {network.name} has only {len(shut)} pipes that can be shut: ask for fewer")
-    return shut
-
-
-def _parts(network: Network, without: Sequence[int]) -> int:
-    return int(network.components(np.array(without, dtype=np.int64)).max())
 
 
 def _reset(network: Network, scenario: Scenario, rng: np.random.Generator) -> Reset | None:

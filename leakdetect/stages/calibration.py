@@ -26,6 +26,7 @@ HOURS = 24
 
 _CORRELATED = 24.0  # hourly residuals repeat from day to day: so many count as one
 _OFFSET_SD, _SHARE_SD = 10.0, 0.1  # [m or m3/h], [-]
+_MOST_SHARE = 0.3  # beyond that the drawing is wrong nearby, and what a leak does is not wrong by the same share
 _FEWEST = 10  # readings in an hour of the day before its shape is believed
 
 
@@ -122,7 +123,9 @@ def fit_correction(residual: Floats, model: Floats, week: Floats, noise: Floats)
         if good.sum() < HOURS:
             continue
         own, shrink = _own(model[good, channel], noise[channel])
-        offset[channel], share[channel] = np.linalg.solve(own.T @ own + shrink, own.T @ residual[good, channel])
+        free = np.linalg.solve(own.T @ own + shrink, own.T @ residual[good, channel])[1]
+        share[channel] = np.clip(free, -_MOST_SHARE, _MOST_SHARE)
+        offset[channel] = (residual[good, channel] - share[channel] * own[:, 1]).mean()
         centre[channel] = np.median(model[good, channel])
         rest = residual[good, channel] - own @ np.array([offset[channel], share[channel]])
         for hour in range(HOURS):

@@ -140,6 +140,8 @@ class History:
         Valves found set anew: from which block on, and by how much [m].
     notes : list of (block, what)
         Sensor faults and operational changes that were explained, for people.
+    begun : int
+        Number of the first block ever taken.
     surprise : ndarray, shape (B, C)
         Of each block, what the filter did not foresee: square of the innovation by the variance that the fit gives it.
     scatter : ndarray, shape (2, C)
@@ -156,6 +158,7 @@ class History:
     next_id: int = 1
     settings: list[tuple[int, int, float]] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
+    begun: int = 0
     surprise: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     scatter: Floats = field(default_factory=lambda: np.ones((2, 0)))
 
@@ -207,6 +210,7 @@ class History:
         numbers = sorted(self.snapshots)
         out: dict[str, Any] = {
             "first": self.first,
+            "begun": self.begun,
             "next_id": self.next_id,
             "observed": self.observed,
             "surprise": self.surprise,
@@ -227,7 +231,7 @@ class History:
     def from_plain(cls, plain: dict[str, Any]) -> History:
         """Read what `to_plain` wrote."""
         history = cls(int(plain["first"]), plain["observed"], plain["weights"], plain["band"])
-        history.epochs = plain["epochs"].copy()
+        history.begun, history.epochs = int(plain["begun"]), plain["epochs"].copy()
         history.surprise, history.scatter = plain["surprise"], plain["scatter"].copy()
         history.next_id = int(plain["next_id"])
         history.leaks = [

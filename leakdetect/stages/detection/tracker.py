@@ -39,14 +39,18 @@ _ECHO_END, _ECHO_FACTOR = 1.0, 3.0  # share of another's flow, threshold all the
 _UNSETTLED = 4  # blocks that a burst may wait for its place
 _ENDING = 0.3  # share of a rival's evidence from which an end is worth waiting for
 _SETTLING = 3.0  # [days] after which a burst grows no more
-_LEAST_RESET, _RESET_ERROR = 0.1, 0.3  # [m] by which a valve is set anew at least; share of its effect left open
+_LEAST_RESET, _MOST_RESET = 0.1, 20.0  # [m] by which a valve is set anew
+_RESET_ERROR = 0.3  # share of its effect left open
 _MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
 _DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
+_FADED, _FADED_DAYS, _FADED_LATE = 0.1, 30, 7  # share of what a leak lost at most of late that is left for days
+_FADED_FROM = 5.0  # [m3/h] smaller ones come and go with the errors of others
+_SMALL_DAYS = 20  # that a leak may lose less than the smallest that is looked for
 _ENDED = 0.6  # share of its flow that a leak must lose to have ended
 _END_WITHIN = 3.0  # [days] within which it must lose it: repairs are sudden
 _LATE, _CLIP, _FEWEST = 20, 3.0, 10  # [days] that tell the scatter of late; deviations at most; blocks at least
+_LEARNING = 1  # [days] from the very first block in which the levels are no reference yet
 _ROUNDS = 4  # explanations accepted in one block
-_START_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def begin(picture: Picture, first: int, scale: Floats) -> History:
     history = History(first, np.zeros((0, picture.channels)), np.zeros((0, k)), np.zeros(0, dtype=np.int64))
     cov = np.diag(np.concatenate([scale, scale]) ** 2)
     history.snapshots[first - 1] = Snapshot(np.zeros(levels), cov, ())
-    history.epochs = np.full(picture.channels, first - 1, dtype=np.int64)
+    history.begun, history.epochs = first, np.full(picture.channels, first - 1, dtype=np.int64)
     history.surprise, history.scatter = np.zeros((0, picture.channels)), np.ones((2, picture.channels))
     return history
 
@@ -95,8 +99,9 @@ class Tracker:
     """The recursion over blocks; all memory is in the `History` it is given."""
 
     def __init__(
-        self, picture: Picture, settings: Settings, scan: Ints, relinearise: Callable[[History, int], None]
-    ) -> None:
+        self, picture: Picture, settings: Settings, scan: Ints, relinearise: Callable[[History, int], None],
+        whole: Callable[[list[Leak], Deviation], tuple[Floats, float]],
+    ) -> None:  # fmt: skip
         """Set up.
 
         Parameters
@@ -107,8 +112,11 @@ class Tracker:
             Candidate links looked at first; all are when one of these stands out.
         relinearise : callable
             ``relinearise(history, block)`` computes `observed` anew from a block on, with the leaks now believed.
+        whole : callable
+            ``whole(beside, seen)`` returns the evidence of a leak at every candidate by its whole effect, and its flow.
         """
-        self.picture, self.settings, self.scan, self.relinearise = picture, settings, scan, relinearise
+        self.picture, self.settings, self.scan = picture, settings, scan
+        self.relinearise, self.whole = relinearise, whole
         per_day = picture.per_day
         self.lengths = sorted({round(days * per_day) for days in WINDOWS if days * per_day >= 1})
         self._quick = self._quick_of = np.zeros((0, 0, 0))
@@ -157,8 +165,7 @@ class Tracker:
         for k, leak in enumerate(running):
             del leak.flow[block - leak.since :]
             leak.flow.append(float(mean[levels + k]))
-            dry = leak.flow[-picture.per_day :]
-            if block == history.last and len(leak.flow) > 2 * picture.per_day and max(dry) < -_DRY:
+            if block == history.last and has_ended(leak, self.settings.smallest, picture.per_day):
                 leak.until = block + 1
 
     def _adapt(self, history: History) -> None:
@@ -181,6 +188,8 @@ class Tracker:
             change = self.best_change(history)
             if change is None:
                 break
+            if change.cause == "rival" and change.value >= self.settings.threshold:
+                change = self._second_look(history, change)
             top = max(top, change.value)
             # While a burst waits for its place, what is left is mostly what its signature gets wrong.
             new = [leak for leak in history.running(block) if leak.raised < 0 and not leak.ramp]
@@ -196,9 +205,10 @@ class Tracker:
         block, per_day = history.last, self.picture.per_day
         daily = (block + 1) % per_day == 0
         best: Change | None = None
+        known = max(history.first - 1, history.begun + _LEARNING * per_day - 1)
         for n in self.lengths:
             since = block - n
-            if since not in history.snapshots or since + 1 < history.first or (n >= 4 * per_day and not daily):
+            if since not in history.snapshots or since < known or (n >= 4 * per_day and not daily):
                 continue
             for ramp in (False, True) if n >= _RAMP_FROM * per_day else (False,):
                 shape = course(n, ramp)
@@ -251,6 +261,21 @@ class Tracker:
                            evidence)
                 )  # fmt: skip
         return max(options, key=lambda c: c.value)
+
+    def _second_look(self, history: History, rival: Change) -> Change:
+        """Return a leak instead of a rival where its whole effect explains more.
+
+        To first order a burst in a small main shows far too little at the sensor beside it: that, or its valve, is
+        blamed.
+        """
+        seen = deviation(self.picture, history, rival.since, course(history.last - rival.since, rival.ramp))
+        if seen is None:
+            return rival
+        evidence, flow = self.whole(history.running(history.last), seen)
+        value = float(evidence.max() - 2 * np.log(len(evidence)))
+        if value <= rival.value or not self.settings.smallest <= flow <= self.settings.largest:
+            return rival
+        return Change(value, "leak", int(np.argmax(evidence)), flow, rival.since, rival.ramp, evidence)
 
     def _looked_at_first(self) -> Floats:
         """Return the signatures of the links scanned first and of all rivals, shape (K, C, S + X)."""
@@ -322,7 +347,7 @@ class Tracker:
         rows = history.rows(change.since + 1, history.last + 1)
         effect = history.weights[rows].mean(axis=0) @ self.picture.rival[:, :, change.index] * change.size
         valve = int(self.picture.rival_valve[change.index])
-        reset = valve >= 0 and abs(change.size) >= _LEAST_RESET
+        reset = valve >= 0 and _LEAST_RESET <= abs(change.size) <= _MOST_RESET
         if reset:  # the model takes it over; its levels only move by what that leaves
             history.settings.append((change.since + 1, valve, change.size))
         both = np.concatenate([effect, effect]) * (_RESET_ERROR if reset else 1.0)
@@ -349,6 +374,19 @@ def course(n: int, ramp: bool) -> Floats:
     if ramp:
         return np.arange(1, n + 1) / n
     return np.r_[0.0, np.ones(n - 1)] if n > 1 else np.ones(1)
+
+
+def has_ended(leak: Leak, smallest: float, per_day: int) -> bool:
+    """Say whether a leak has stopped without a step that could be told.
+
+    Its flow stays below 0; or it lost much a while ago, and nothing since; or it has long lost less than `smallest`.
+    """
+    flow = leak.flow
+    dry = len(flow) > 2 * per_day and max(flow[-per_day:]) < -_DRY
+    late, before = flow[-_FADED_LATE * per_day :], flow[-_FADED_DAYS * per_day : -_FADED_LATE * per_day]
+    most = max(before, default=0.0)
+    faded = most >= _FADED_FROM and float(np.mean(late)) < _FADED * most
+    return dry or faded or (len(flow) > _SMALL_DAYS * per_day and max(flow[-_SMALL_DAYS * per_day :]) < smallest)
 
 
 def _tables(picture: Picture, leaks: list[Leak]) -> Floats:

@@ -130,7 +130,9 @@ def pipe_groups(network: Network) -> Ints:
     return group
 
 
-def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow: float, states: Ints) -> Floats:
+def effects(
+    model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow: Floats, states: Ints
+) -> Floats:  # fmt: skip
     """Return what 1 m3/h of a leak does to every channel, by the whole effect of one of `flow` beside known leaks.
 
     Head loss grows faster than flow, so in small mains a leak shows more than its linear signature.
@@ -140,8 +142,8 @@ def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow
     leaks : Leaks
         Known ones, one row.
     links : ndarray of int, shape (n,)
-    flow : float
-        [m3/h].
+    flow : ndarray, shape (n,)
+        At each [m3/h].
     states : ndarray of int, shape (k,)
         Load states.
 
@@ -162,10 +164,10 @@ def effects(model: HydraulicModel, loads: Loads, leaks: Leaks, links: Ints, flow
         k, here, more = states[place], np.flatnonzero(column), links[column[column > 0] - 1]
         lost = np.repeat(leaks.at_nodes(network), len(k), axis=0)
         for ends in (network.start, network.end):
-            lost[here, ends[more]] += flow / M3H / 2
+            lost[here, ends[more]] += flow[column[here] - 1] / M3H / 2
         shown[piece] = model.shown(model.customers.make_room(loads.demand[k], lost), loads.level[k], loads.imposed[k])
     if np.isnan(shown).any():
-        raise ConvergenceError(f"{network.path}: EPANET found no steady state with a leak of {flow:.3g} m3/h")
+        raise ConvergenceError(f"{network.path}: EPANET found no steady state with a leak of {flow.max():.3g} m3/h")
     by_state = shown.reshape(len(states), width, count)
     out = np.zeros((len(states), boundary.channels, len(links)))
     out[:, :count] = np.swapaxes(by_state[:, 1:] - by_state[:, :1], 1, 2) / flow
