@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner
 
+from leakdetect import parallel
 from leakdetect.benchmark import load_registry
 from leakdetect.cli import app
 from leakdetect.errors import InputError
@@ -35,6 +36,14 @@ IDS = {
     "speed.signatures.{}.over_wntr",
     "speed.signatures.{}.over_warm_epanet",
     "speed.signatures.{}.difference",
+    "speed.sites.{}",
+    "speed.sites.{}.over_serial",
+    "speed.daily.{}",
+    "speed.daily.{}.hour",
+    "speed.daily.{}.sensors",
+    "speed.daily.{}.memory",
+    "speed.daily.{}.state",
+    "speed.intake.{}",
     "accuracy.{}.euros",
     "accuracy.{}.euros_over_blind",
     "accuracy.{}.found",
@@ -108,7 +117,14 @@ def test_best_is_the_shortest_and_leaves_the_first_call_out(benchmarks: ModuleTy
 def test_speed_on_the_village() -> None:
     result = CliRunner().invoke(app, ["benchmark", "speed", "--small", "--json"], catch_exceptions=False)
     rows = {row["id"]: row for row in json.loads(result.stdout)}
-    assert set(rows) == {id_.format("village") for id_ in IDS if id_.startswith("speed")}
+    on = {"sites": "few_districts", "daily": "district", "intake": "table"}
+    expected = {id_.format(on.get(id_.split(".")[1], "village")) for id_ in IDS if id_.startswith("speed")}
+    if parallel.usable_cores() < 2:
+        expected.remove("speed.sites.few_districts.over_serial")
+    assert set(rows) == expected
+    assert rows["speed.daily.district.sensors"]["value"] == 1
+    assert rows["speed.daily.district.memory"]["value"] > 50
+    assert 1 < rows["speed.daily.district.state"]["value"] < 100
     assert set(next(iter(rows.values()))) == {"id", "value", "unit", "target", "ok", "machine", "low", "high"}
     # The factorised signatures are those that EPANET itself shows.
     assert rows["speed.signatures.village.difference"]["ok"]
