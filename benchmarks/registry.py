@@ -42,11 +42,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % confidence interval; NaN where there is none."""
+    """A value with its 95 % confidence interval, NaN where there is none, and its target where that goes by size."""
 
     value: float
     low: float = math.nan
     high: float = math.nan
+    target: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,8 @@ def _may_begin(figure: Figure, only: str) -> bool:
 
 
 def _row(figure: Figure, name: str, found: Estimate, where: str) -> Row:
-    target = figure.target if figure.target and figure.target.small != name else None
+    target = found.target or figure.target
+    target = target if target and target.small != name else None
     value, low, high = (float(v) if math.isfinite(v) else None for v in (found.value, found.low, found.high))
     return Row(
         id=figure.id.format(name),

@@ -18,7 +18,7 @@ from leakdetect import networks, pipeline
 from leakdetect.benchmark import call
 from leakdetect.epanet import load_network
 from leakdetect.init import init_site
-from leakdetect.networks import read_sensors, spread_sensors
+from leakdetect.networks import Sensors, read_sensors, spread_sensors
 from leakdetect.parallel import Crew, Done, Here, crew, usable_cores
 from leakdetect.scenarios import Scenario, SensorError, simulate
 from leakdetect.schema import TIME
@@ -100,7 +100,8 @@ def daily(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
             name = model.stem if model else "district"
             setting.note(f"daily runs of {name}")
             days, folder = _FIT + _RUN + _TIMED + 1, Path(place) / name
-            made = _modelled(folder, model, days, setting) if model else _district(folder, days)
+            sensors = _measured(model, setting) if model else None
+            made = _modelled(folder, model, days, sensors) if model and sensors else _district(folder, days)
             pipeline.fit(made, None, _until(_FIT))
             first = pipeline.detect(made, _START + _FIT * _DAY, _until(_FIT + _RUN))
             assert first.steps == _RUN * 24
@@ -112,8 +113,7 @@ def daily(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
             with Store(load_site(made).store_path) as store:
                 progress = store.progress()
             assert progress is not None
-            sensors = pipeline.results(made)[2].sizes["sensor"]
-            yield name, (min(took), float(sensors), memory, len(encode(progress.state)) / 1e3)
+            yield name, (min(took), float(len(sensors) if sensors else 1), memory, len(encode(progress.state)) / 1e3)
 
 
 def memory_of(folder: Path, until: np.datetime64) -> float:
@@ -167,12 +167,15 @@ def _district(folder: Path, days: int) -> Path:
     return folder
 
 
-def _modelled(folder: Path, model: Path, days: int, setting: Setting) -> Path:
-    """Make a site of a network, measured where a world of it would be, with one leak a year."""
-    network = load_network(model)
-    sensors = spread_sensors(network)
+def _measured(model: Path, setting: Setting) -> Sensors:
+    """Return the sensors of a network: as named, or as a world of it would have them."""
     if setting.sensors is not None and [model] == list(setting.networks):
-        sensors = read_sensors(setting.sensors)
+        return read_sensors(setting.sensors)
+    return networks.sensors("town") if model == networks.path("town") else spread_sensors(load_network(model))
+
+
+def _modelled(folder: Path, model: Path, days: int, sensors: Sensors) -> Path:
+    """Make a site of a network without leaks."""
     scenario = Scenario(seed=1, start=_START, days=days, step=_STEP, leaks_per_year=(0,), error=SensorError(noise=0.02))
     world = folder.with_name(f"{folder.name}-world")
     simulate(model, world, scenario, sensors=sensors)

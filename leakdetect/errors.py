@@ -6,6 +6,8 @@ stands and leaves with exit code 2.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class LeakdetectError(Exception):
     """Base of every error that the user can mend."""
@@ -17,6 +19,10 @@ class InputError(LeakdetectError, ValueError):
 
 class MissingFileError(InputError, FileNotFoundError):
     """A file or folder that was named is not there."""
+
+    def __new__(cls, *args: object) -> Self:
+        """Make one as its layout wants: unpickling asks the first base, which is another."""
+        return FileNotFoundError.__new__(cls, *args)
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""

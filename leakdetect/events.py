@@ -75,7 +75,8 @@ class Event:
     flow_m3h, flow_low, flow_high : float
         Leak flow at `raised_at` with an 80 % interval [m3/h].
     candidates : tuple of Candidate
-        Best first. As known at `raised_at`, like start, flow, zone and evidence: later readings never change them.
+        Best first: where to begin, most of what is likely lying near; then by probability. As known at `raised_at`,
+        like start, flow, zone and evidence: later readings never change them.
     zone : Zone
     evidence : tuple of Evidence
         Largest share first.

@@ -187,14 +187,15 @@ class Network:
     def _full_graph(self) -> sp.csr_array:
         return self.graph()
 
-    def distances(self, link: int) -> Floats:
+    def distances(self, link: int, within: float = np.inf) -> Floats:
         """Return the distance along the network from one link's centre to every link's centre [m], shape (L,).
 
-        The smallest end-to-end distance plus half of both lengths; 0 to itself; inf where there is no way
+        The smallest end-to-end distance plus half of both lengths; 0 to itself; inf where there is no way, or
+        where the ends are more than `within` [m] apart
         (the BattLeDIM rule: Vrachimis et al. 2022, J. Water Resour. Plann. Manage. 148(12)).
         """
         ends = [int(self.start[link]), int(self.end[link])]
-        to_node = dijkstra(self._full_graph, indices=ends, min_only=True)
+        to_node = dijkstra(self._full_graph, indices=ends, min_only=True, limit=within)
         along: Floats = np.minimum(to_node[self.start], to_node[self.end]) + (self.length + self.length[link]) / 2
         along[link] = 0.0
         return along

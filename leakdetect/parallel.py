@@ -32,6 +32,8 @@ Value = TypeVar("Value")
 
 _ALONE = threading.Lock()
 """A Dask worker may have several threads, and a call may change what belongs to its whole process."""
+_TRIES = 2
+"""Of a call by itself, once a process was killed."""
 _ADDRESS = re.compile(r"(\w+://)?[^\s/]+:\d+/?")
 _ANSWER = 10.0
 """[s] that a scheduler has to answer."""
@@ -149,7 +151,7 @@ class Pool:
     """Calls in processes of this machine, which are started when they are first needed.
 
     A process that is killed takes its fellows down and does not say which call was to blame: all that were on their way
-    are then made again, one at a time, and a call whose process is killed once more fails.
+    are then made again, one at a time, and a call whose process is killed even so, twice, fails.
 
     Parameters
     ----------
@@ -180,11 +182,13 @@ class Pool:
                 else:
                     yield future.result()
         for index in again:
-            alone = self._submit(call, index, items[index])
-            if isinstance(alone.exception(), BrokenProcessPool):
-                yield Done(index, error=WorkerError("its process was killed twice: it may need more memory"))
+            for _ in range(_TRIES):
+                alone = self._submit(call, index, items[index])
+                if not isinstance(alone.exception(), BrokenProcessPool):
+                    yield alone.result()
+                    break
             else:
-                yield alone.result()
+                yield Done(index, error=WorkerError("its process was killed each time: it may need more memory"))
 
     def close(self) -> None:
         """Let the processes go; what has not begun never will."""
@@ -218,21 +222,22 @@ class Dask:
 
     def map(self, call: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Done[Value]]:
         """Call a function on each of many things; see `Crew`."""
-        from distributed import KilledWorker, as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         submit = self._client.submit
         futures = {submit(_one, call, i, item, __version__, pure=False): i for i, item in enumerate(items)}
         try:
             for future in as_completed(list(futures), loop=self._client.loop):
-                if future.status not in {"finished", "error"}:
-                    raise SchedulerError(f"{self._address}: lost on the way: run it again, what is done is kept")
-                index, error = futures.pop(future), future.exception()
-                if error is None:
+                index = futures.pop(future)
+                try:  # what was lost with a killed worker before it was fetched is made again meanwhile
                     yield future.result()
-                elif isinstance(error, KilledWorker):
+                except KilledWorker:
                     text = "the Dask workers that took it were all killed: it may need more memory"
                     yield Done(index, error=WorkerError(text))
-                else:  # `_one` raises nothing: it did not even get there
+                except CancelledError as error:
+                    text = f"{self._address}: lost on the way: run it again, what is done is kept"
+                    raise SchedulerError(text) from error
+                except Exception as error:  # noqa: BLE001 (`_one` raises nothing: the worker did not even get there)
                     text = f"no Dask worker could take it: {type(error).__name__}: {error}: install leakdetect there"
                     yield Done(index, error=WorkerError(text))
         finally:
@@ -246,6 +251,7 @@ def _connected(address: str) -> Client:
         raise SchedulerError(f"'{address}' is no address of a Dask scheduler: write tcp://host:8786")
     from distributed import Client
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # our errors say it, in one line
     try:
         return Client(address, timeout=_ANSWER, set_as_default=False)
     except OSError as error:

@@ -82,7 +82,7 @@ def test_core_imports_only_numerics() -> None:
     [
         ("wntr", ("leakdetect.epanet", "leakdetect.epanet_run")),
         ("matplotlib", ("leakdetect.plot", "leakdetect.report")),
-        ("numba", ("leakdetect.core.hydraulics.compiled",)),
+        ("numba", ("leakdetect.core.compiled",)),
         ("sqlalchemy", ("leakdetect.store", "leakdetect.readings")),
         ("typer", ("leakdetect.cli",)),
         ("rich", ("leakdetect.cli",)),

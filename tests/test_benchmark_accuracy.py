@@ -244,6 +244,7 @@ def test_kind_of_a_world_given(benchmarks: ModuleType, tmp_path: Path) -> None:
 def test_pooled_on_two_villages(pair: Any) -> None:
     """What is printed is what scoring each world by itself gives: here one world a kind."""
     arguments = ["benchmark", "accuracy", "--small", "--simulate", "2", "--keep", str(pair.keep), "--only", "pooled"]
+    arguments += ["--workers", "2"]
     result = CliRunner().invoke(app, [*arguments, "--detector", "hotelling", "--json"], catch_exceptions=False)
     rows = {row["id"]: row for row in json.loads(result.stdout)}
     benchmarks = load_registry()

@@ -37,6 +37,21 @@ IDS = {
     "speed.signatures.{}.over_wntr",
     "speed.signatures.{}.over_warm_epanet",
     "speed.signatures.{}.difference",
+    *(f"speed.growth.{{}}.{what}_{of}" for what in ("signatures", "batch", "scoring") for of in ("time", "memory")),
+    "speed.scoring.{}",
+    "speed.scoring.{}.of_product",
+    "speed.scoring.{}.memory",
+    "speed.scoring.{}.window_of_product",
+    "speed.start.{}",
+    "speed.day_more.{}",
+    "speed.day_more.{}.processor",
+    "speed.day_more.{}.memory",
+    "speed.years.{}",
+    "speed.years.{}.processor",
+    "speed.years.{}.memory",
+    "speed.years.{}.fit",
+    "speed.years.{}.detect",
+    "speed.years.{}.day_more",
     "accuracy.{}.euros",
     "accuracy.{}.euros_over_blind",
     "accuracy.{}.found",
@@ -107,16 +122,56 @@ def test_best_is_the_shortest_and_leaves_the_first_call_out(benchmarks: ModuleTy
     assert 0 < seconds < 0.01
 
 
-def test_speed_on_the_village() -> None:
+@pytest.mark.slow
+def test_speed_on_the_smallest() -> None:
     result = CliRunner().invoke(app, ["benchmark", "speed", "--small", "--json"], catch_exceptions=False)
     rows = {row["id"]: row for row in json.loads(result.stdout)}
-    assert set(rows) == {id_.format("village") for id_ in IDS if id_.startswith("speed")}
+    names = {"growth": "100-400", "start": "help"}
+    wanted = {id_ for id_ in IDS if id_.startswith("speed") and not id_.startswith("speed.years")}
+    assert set(rows) == {id_.format(names.get(id_.split(".")[1], "village")) for id_ in wanted}
     assert set(next(iter(rows.values()))) == {"id", "value", "unit", "target", "ok", "machine", "low", "high"}
+    assert all(row["value"] > 0 for id_, row in rows.items() if "growth" not in id_)
     # The factorised signatures are those that EPANET itself shows.
     assert rows["speed.signatures.village.difference"]["ok"]
     assert rows["speed.signatures.village.difference"]["value"] < 0.1
     assert rows["speed.signatures.village.over_wntr"]["value"] > 10
-    assert result.exit_code == 0
+    # Nine tenths of the bare product are never there at once, and twice the network takes about twice the memory.
+    assert rows["speed.scoring.village.memory"]["value"] < 50
+    for what in ("signatures", "batch", "scoring"):
+        assert 0.5 < rows[f"speed.growth.100-400.{what}_memory"]["value"] < 1.2
+
+
+def test_targets_go_by_size(benchmarks: ModuleType) -> None:
+    registry = benchmarks.registry
+    figure = registry.Figure("made.{}.up", "x", registry.Target(">=", 3.0))
+    large = registry.Estimate(5.0, target=registry.Target(">=", 8.0))
+    rows = [registry._row(figure, "a", value, "here") for value in (registry.Estimate(5.0), large)]
+    assert [(row.target, row.ok) for row in rows] == [(">= 3", True), (">= 8", False)]
+
+
+def test_two_years_of_a_world(benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fit the first year, go on from there, and a command that fails is told."""
+    asked: list[tuple[str, ...]] = []
+    processes = benchmarks.processes
+
+    def run(*arguments: str) -> object:
+        asked.append(arguments)
+        return processes.Used(10.0 * len(asked), 1.0, 0.1 * len(asked))
+
+    monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(processes, "lay_out", lambda *_: None)
+    monkeypatch.setattr(processes, "model_of", lambda *_: None)
+    for name in ("leaks.csv", "2018_Leakages.csv.gz", "2019_Leakages.csv.gz"):
+        (tmp_path / name).touch()
+    ((name, values),) = processes.years(benchmarks.Setting(worlds=(tmp_path,)))
+    assert name == tmp_path.name
+    assert values == pytest.approx((30.0, 2.0, 0.3, 10.0, 20.0, 30.0))
+    assert [(a[0], *a[2:]) for a in asked] == [
+        ("fit", "--to", "2018-12-31"), ("detect", "--to", "2019-12-30"), ("detect",)
+    ]  # fmt: skip
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError, match=r"leakdetect fit .* failed: .*site\.toml"):
+        processes.run("fit", str(tmp_path))
 
 
 def test_accuracy_on_the_village() -> None:

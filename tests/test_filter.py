@@ -8,7 +8,8 @@ import scipy.linalg as sla
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakdetect.core.filter import change_test, update, whiten
+from leakdetect.core.filter import update
+from leakdetect.core.scoring import change_test, whiten
 
 NOTHING = np.array([np.nan])
 

@@ -12,8 +12,8 @@ import small_networks
 import wntr
 
 from leakdetect.core.hydraulics import Curve, Problem, Solver, Steady, supplied
-from leakdetect.core.hydraulics.compiled import exp2, log2
 from leakdetect.core.hydraulics.devices import ACTIVE, OPEN, SHUT, TOO_HIGH
+from leakdetect.core.hydraulics.elementary import exp2, log2
 from leakdetect.core.hydraulics.linear import solve
 from leakdetect.core.hydraulics.ordering import find_forest, find_pattern
 from leakdetect.core.hydraulics.problem import FCV, GPV, PIPE, PRV, PSV, PUMP, TCV

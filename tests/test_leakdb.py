@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sample_results import BURST
 from typer.testing import CliRunner
 
 from leakdetect import networks
@@ -21,7 +22,6 @@ from leakdetect.networks import Sensors
 from leakdetect.scenarios import Leak, Scenario
 from leakdetect.scenarios.leakdb import import_leakdb
 from leakdetect.scenarios.world import run
-from tests.sample_results import BURST
 
 START = np.datetime64("2017-01-01T00:00:00")
 DAYS = 40

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from leakdetect.core.filter import change_test, whiten
+from leakdetect.core.scoring import change_test, whiten
 from leakdetect.stages.localisation import adjacency, probability, zone
 
 Floats = NDArray[np.float64]

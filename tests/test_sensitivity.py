@@ -11,7 +11,7 @@ import pytest
 import small_networks
 
 from leakdetect import networks
-from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, linearise
+from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Plan, linearise
 from leakdetect.epanet import Epanet, load_network
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Boundary, Drive, find_boundary
@@ -188,25 +188,88 @@ def test_tables_against_epanet(tmp_path: Path) -> None:
     assert len(tables.mixes) >= 1
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_by_the_whole_matrix(seed: int) -> None:
+    """Any mixture of links, valves in series and side by side too, against the unreduced equations, dense."""
+    random = np.random.default_rng(seed)
+    nodes = 30
+    start = np.r_[np.arange(nodes - 1), random.integers(0, nodes, 25)]
+    end = np.r_[np.arange(1, nodes), random.integers(0, nodes, 25)]
+    start, end = start[start != end], end[start != end]
+    fixed = np.zeros(nodes, dtype=bool)
+    fixed[[0, 17]] = True
+    slope, behaviour = random.uniform(10, 1000, len(start)), np.zeros(len(start), dtype=np.int64)
+    behaviour[random.choice(np.arange(nodes - 1, len(start)), 8, replace=False)] = [
+        CLOSED,
+        CLOSED,
+        HOLDS_FLOW,
+        *[HOLDS_END, HOLDS_START] * 2,
+        CLOSED,
+    ]
+    behaviour[5], behaviour[6] = HOLDS_END, HOLDS_END  # one begins where the other's head is held
+    node = np.where(behaviour == HOLDS_END, end, start)
+    for link in np.flatnonzero(behaviour >= HOLDS_END):  # one head is held once, and not where it is given
+        others = (behaviour[:link] >= HOLDS_END) & (behaviour[:link] != HOLDS_FLOW) & (node[:link] == node[link])
+        if behaviour[link] != HOLDS_FLOW and (fixed[node[link]] or others.any()):
+            behaviour[link] = FREE
+    links, unknown = len(start), np.flatnonzero(~fixed)
+    # Unknowns: all heads, all flows. Balances of the free nodes, then one equation for each link.
+    matrix = np.zeros((nodes + links, nodes + links))
+    for n in range(nodes):
+        if fixed[n]:
+            matrix[n, n] = 1.0
+            continue
+        matrix[n, nodes:] = (start == n).astype(float) - (end == n)
+    for k in range(links):
+        row = nodes + k
+        if behaviour[k] == FREE:
+            matrix[row, [start[k], end[k]]] = 1.0, -1.0
+            matrix[row, row] = -slope[k]
+        elif behaviour[k] in (HOLDS_END, HOLDS_START):
+            matrix[row, node[k]] = 1.0
+        else:
+            matrix[row, row] = 1.0
+    withdrawn = np.zeros((nodes + links, len(unknown)))
+    withdrawn[unknown, np.arange(len(unknown))] = -1.0
+    true = np.linalg.solve(matrix, withdrawn)
+    at = linearise(Plan.of(fixed, start, end), slope, behaviour)
+    assert (behaviour >= HOLDS_END).sum() >= 3
+    found = np.vstack([at.of_heads(np.arange(nodes)), at.of_flows(np.arange(links))])[:, unknown]
+    np.testing.assert_allclose(found, true, rtol=1e-7, atol=1e-7 * np.abs(true).max())
+
+
+def test_a_ring_of_valves() -> None:
+    """1 and 2 hold each other's heads, on both ways between them: how much goes round is left open."""
+    plan = Plan.of(np.array([True, False, False]), np.array([0, 1, 2]), np.array([1, 2, 1]))
+    with pytest.raises(ValueError, match="singular"):
+        linearise(plan, np.ones(3), np.array([CLOSED, HOLDS_END, HOLDS_END]))
+
+
+def test_a_head_held_twice() -> None:
+    plan = Plan.of(np.array([True, False]), np.array([0, 0, 0]), np.array([1, 1, 1]))
+    with pytest.raises(ValueError, match="two valves hold the pressure of one node"):
+        linearise(plan, np.ones(3), np.array([HOLDS_END, HOLDS_END, FREE]))
+
+
 def test_parts_without_a_source() -> None:
     """A - B - C with B - C shut, or B - C an FCV that holds: C sees nothing and is seen by nothing."""
     fixed = np.array([True, False, False])
     start, end = np.array([0, 1]), np.array([1, 2])
     slope = np.array([100.0, 50.0])
     for last in (CLOSED, HOLDS_FLOW):
-        at = linearise(3, fixed, start, end, slope, np.array([FREE, last]))
+        at = linearise(Plan.of(fixed, start, end), slope, np.array([FREE, last]))
         heads = at.of_heads(np.array([0, 1, 2]))
         assert heads[1] == pytest.approx([0, -100, 0])
         assert heads[0] == pytest.approx([0, 0, 0])
         assert np.isfinite(heads).all()
         assert at.of_flows(np.array([0, 1])) == pytest.approx(np.array([[0, 1, 0], [0, 0, 0]]))
-    at = linearise(3, fixed, start, end, slope, np.array([FREE, FREE]))
+    at = linearise(Plan.of(fixed, start, end), slope, np.array([FREE, FREE]))
     assert at.of_heads(np.array([2]))[0] == pytest.approx([0, -100, -150])
     assert at.of_flows(np.array([0, 1])) == pytest.approx(np.array([[0, 1, 1], [0, 0, 1]]))
 
 
 def test_no_source_at_all() -> None:
-    at = linearise(2, np.array([False, False]), np.array([0]), np.array([1]), np.ones(1), np.array([FREE]))
+    at = linearise(Plan.of(np.array([False, False]), np.array([0]), np.array([1])), np.ones(1), np.array([FREE]))
     assert np.isfinite(at.of_heads(np.array([0]))).all()
 
 

@@ -95,7 +95,7 @@ class Engine:
         valves = {_SETTING + network.link_names[v]: int(v) for v in tables.valves}
         rival, rival_names = rivals(boundary, tables, names, network)
         self.picture = Picture(
-            tables.signature[:, :, self.candidates], rival, rival_names,
+            self._of_candidates(tables.signature), rival, rival_names,
             np.array([valves.get(name, -1) for name in rival_names], dtype=np.int64),
             _only_less(boundary, rival_names),
             fitted.noise.white,
@@ -148,6 +148,10 @@ class Engine:
                 setting[valve] += change
         self.model.set_settings(setting)
 
+    def _of_candidates(self, signature: Floats) -> Floats:
+        """Return the candidates' columns, laid out as the tests of windows read them."""
+        return np.ascontiguousarray(signature[:, :, self.candidates])
+
     def places(self, leaks: list[Leak]) -> Ints:
         """Return the links where leaks are believed to be."""
         return self.candidates[np.array([leak.link for leak in leaks], dtype=np.int64)]
@@ -176,7 +180,7 @@ class Engine:
         known = self._known(leaks)
         self._learnt = {leak.id: self._newest(leak) for leak in leaks}
         self._whole.clear()
-        self.picture.signature = leaky_signatures(self.model, self.fitted.loads, known)[:, :, self.candidates]
+        self.picture.signature = self._of_candidates(leaky_signatures(self.model, self.fitted.loads, known))
 
     def whole_effects(self, columns: Ints, flow: Floats, leaks: list[Leak]) -> tuple[Floats, Floats]:
         """Return candidates' signatures by the whole effect of a leak, (K, C, n), and the flows they hold at (n,).

@@ -26,6 +26,7 @@ _PLACED_M = 1000.0  # a zone this short is worth walking at once
 _SETTLED = 1  # blocks for the first whole one after it began
 _WAIT_STEP, _WAIT_RAMP = 3, 8  # blocks that a vague place is waited for
 _MOST_CANDIDATES = 50
+_NEAR_M = 300.0  # that a crew walks on from where it begins
 _Z80 = 1.2816
 _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside noise
 _REPAIR_M = 300.0
@@ -152,6 +153,11 @@ class Raiser:
 
     def _candidates(self, chance: Floats) -> tuple[Candidate, ...]:
         order = np.argsort(-chance, kind="stable")[:_MOST_CANDIDATES]
+        # Among pipes that are about as likely which is the likeliest is chance: begin where most of it lies near.
+        links = self.candidates[order]
+        close = np.array([1 - self.network.distances(int(k), _NEAR_M)[links] / _NEAR_M for k in links])
+        begin = order[np.argmax(np.maximum(close, 0.0) @ chance[order])]
+        order = np.r_[begin, order[order != begin]]
         return tuple(Candidate(self.network.link_names[self.candidates[i]], float(chance[i])) for i in order)
 
     def _flow(self, history: History, leak: Leak) -> tuple[float, float, float]:

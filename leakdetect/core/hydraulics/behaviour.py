@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from leakdetect.core.compiled import compiled
+
 from .devices import ACTIVE, FUNCTION, POWER, SHUT, Devices, States
 from .problem import BIG, FCV, GPV, LEAST_SLOPE, PBV, PIPE, PRV, PSV, PUMP, SMALL, STIFF, TCV
 

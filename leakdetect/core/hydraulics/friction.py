@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled, exp2, log2
+from leakdetect.core.compiled import compiled
+
+from .elementary import exp2, log2
 from .problem import LEAST_SLOPE, Problem
 
 Floats = NDArray[np.float64]

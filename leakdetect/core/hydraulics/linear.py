@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from leakdetect.core.compiled import compiled
+
 from .problem import BIG
 
 Floats = NDArray[np.float64]

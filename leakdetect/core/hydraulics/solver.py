@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from leakdetect.core.compiled import compiled
+
 from . import linear
 from .behaviour import behave, hold
-from .compiled import compiled
 from .devices import States, first_status, lay_out
 from .friction import Friction
 from .ordering import find_forest, find_pattern

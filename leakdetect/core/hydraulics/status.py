@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from leakdetect.core.compiled import compiled
+
 from .devices import ACTIVE, OPEN, POWER, SHUT, TOO_HIGH, Devices, States
 from .problem import FCV, FLOW_TOLERANCE, HEAD_TOLERANCE, PIPE, PRV, PSV, PUMP
 

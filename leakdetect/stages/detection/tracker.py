@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from leakdetect.core.filter import update
 from leakdetect.stages.detection.history import STEP_WALK, History, Leak, Snapshot
-from leakdetect.stages.detection.windows import Deviation, Picture, deviation
+from leakdetect.stages.detection.windows import Deviation, Lookback, Picture, deviation
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -158,7 +158,7 @@ class Tracker:
             observed = observed + effect * leak.held(np.array([block]))[0]
             noise += np.diag((_SIGNATURE_ERROR * mean[levels + k] * effect * picture.uncertain) ** 2)
         rest = observed - matrix @ mean
-        usual = np.einsum("ij,jk,ik->i", matrix, cov, matrix) + np.diag(noise)
+        usual = ((matrix @ cov) * matrix).sum(axis=1) + np.diag(noise)
         history.surprise[row] = rest**2 / usual
         mean, cov = update(mean, cov, observed, matrix, noise * np.outer(history.scatter[band], history.scatter[band]))
         history.snapshots[block] = Snapshot(mean, cov, ids)
@@ -206,13 +206,16 @@ class Tracker:
         daily = (block + 1) % per_day == 0
         best: Change | None = None
         known = max(history.first - 1, history.begun + _LEARNING * per_day - 1)
-        for n in self.lengths:
+        tested = [
+            n
+            for n in self.lengths
+            if block - n in history.snapshots and block - n >= known and (n < 4 * per_day or daily)
+        ]
+        lookback = Lookback(self.picture, history, max(tested, default=0))
+        for n in tested:
             since = block - n
-            if since not in history.snapshots or since < known or (n >= 4 * per_day and not daily):
-                continue
             for ramp in (False, True) if n >= _RAMP_FROM * per_day else (False,):
-                shape = course(n, ramp)
-                seen = deviation(self.picture, history, since, shape)
+                seen = lookback.deviation(since, course(n, ramp))
                 if seen is None:
                     continue
                 change = self._explain(history, seen, since, ramp, best)
@@ -316,10 +319,11 @@ class Tracker:
         """Return the blocks between which it began: window starts whose evidence is within 3.2 (an 80 % interval)."""
         table = self.picture.signature[:, :, [change.index]]
         starts, values = [], []
+        lookback = Lookback(self.picture, history, min(max(self.lengths), len(history.observed)))
         for n in self.lengths:
             since = history.last - n
             if since in history.snapshots and since + 1 >= history.first:
-                seen = deviation(self.picture, history, since, course(n, change.ramp))
+                seen = lookback.deviation(since, course(n, change.ramp))
                 if seen is not None:
                     starts.append(since + 1)
                     values.append(seen.against(table)[0][0])

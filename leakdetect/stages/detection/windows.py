@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.core.filter import Whitened, change_test, whiten
+from leakdetect.core.scoring import LEAST_INFORMATION, Whitened, change_test, greatest, whiten
+from leakdetect.core.window import fit_shape, spread
 from leakdetect.stages.detection.history import History, Leak, Snapshot
 
 Floats = NDArray[np.float64]
@@ -84,17 +85,22 @@ class Deviation:
     def _whitened(self) -> Whitened:
         return whiten(self.value, self.cov)
 
-    def against(self, table: Floats) -> tuple[Floats, Floats]:
-        """Return the signed evidence and the size of causes in a table (K, C, N): see `core.filter.change_test`."""
+    def _stacked(self, table: Floats) -> Floats:
+        """Return what causes in a table (K, C, N) do to the value, shape (2 C, N)."""
         states, channels, causes = table.shape
-        stacked = (self.load @ table.reshape(states, channels * causes)).reshape(2 * channels, causes)
-        score, information = change_test(self._whitened, stacked)
-        information = np.maximum(information, 1e-12)
+        stacked: Floats = (self.load @ table.reshape(states, channels * causes)).reshape(2 * channels, causes)
+        return stacked
+
+    def against(self, table: Floats) -> tuple[Floats, Floats]:
+        """Return the signed evidence and the size of causes in a table (K, C, N): see `core.scoring.change_test`."""
+        score, information = change_test(self._whitened, self._stacked(table))
+        information = np.maximum(information, LEAST_INFORMATION)
         return np.sign(score) * score**2 / information, score / information
 
     def best(self, table: Floats) -> float:
         """Return the greatest evidence of causes in a table (K, C, N)."""
-        return float(self.against(table)[0].max())
+        white = self._whitened
+        return float(greatest(white.rest[None], white.whitener, self._stacked(table)[white.good])[0][0])
 
 
 def deviation(
@@ -107,7 +113,7 @@ def deviation(
     since : int
         A block that has a snapshot.
     shape : ndarray, shape (n,)
-        The course of the supposed change over the n blocks after `since`.
+        The course of the supposed change over the n blocks after `since`, which end at the newest.
     leave_out : (int, ndarray of shape (K, C) or None), optional
         Id of a leak that is to be explained anew, and what 1 m3/h of it does as a whole where the model held it.
 
@@ -116,85 +122,101 @@ def deviation(
     Deviation or None
         None where no block of the window has readings.
     """
-    channels = picture.channels
-    snapshot = history.snapshots[since]
-    n = len(shape)
-    rows = history.rows(since + 1, since + 1 + n)
-    observed, weights, band = history.observed[rows], history.weights[rows], history.band[rows]
-    blocks = np.arange(since + 1, since + 1 + n)
-    out, whole = leave_out or (-1, None)
-    leaks = [leak for leak in history.leaks if leak.id != out and leak.since <= blocks[-1]]
-    if whole is not None:
-        held = next(leak for leak in history.leaks if leak.id == out).held(blocks)
-        observed = observed + weights @ whole * held[:, None]
-    leaks = [leak for leak in leaks if leak.since + max(len(leak.assumed), len(leak.flow)) > blocks[0]]
-    frozen, cov = _beliefs(history, snapshot, leaks, n, picture)
-    moved = history.epochs > since
-    value = np.full(2 * channels, np.nan)
-    load = np.zeros((2, weights.shape[1]))
-    noise = np.zeros((2 * channels, 2 * channels))
-    basis = np.zeros((2 * channels, 2 * channels + len(leaks)))
-    for b in (0, 1):
-        here = band == b
-        part = slice(b * channels, (b + 1) * channels)
-        square = float((shape[here] ** 2).sum())
-        if square == 0:
-            noise[part, part] = np.eye(channels)
-            continue
-        noise[part, part] = picture.white[b] * np.outer(history.scatter[b], history.scatter[b]) / square
-        course = shape[here]
-        rest = observed[here] - snapshot.mean[part]
-        for k, leak in enumerate(leaks):
-            running = leak.ran(blocks[here]).astype(float)
-            effect = picture.at(weights[here], leak)
-            now = leak.followed(blocks[here]) if np.isnan(frozen[k]) else frozen[k]
-            rest = rest - effect * (now * running - leak.held(blocks[here]))[:, None]
-            effect = effect * running[:, None]
-            basis[part, 2 * channels + k] = course @ effect / square
-            if np.isnan(frozen[k]) and leak.flow:
-                # What the model shows of a leak is off by a share of its effect; a level takes it in only with time.
-                error = _SIGNATURE_ERROR * leak.flow[-1] * basis[part, 2 * channels + k] * picture.uncertain
-                noise[part, part] += np.diag(error**2)
-        good = np.isfinite(rest)
-        weight = np.where(good, course[:, None], 0.0)
-        total = (weight**2).sum(axis=0)
-        mean = (weight * np.where(good, rest, 0.0)).sum(axis=0)
-        enough = (total > square / 2) & ~moved
-        value[part] = np.where(enough, mean / np.maximum(total, 1e-12), np.nan)
-        load[b] = course**2 @ weights[here] / square
-        basis[part, part] = np.eye(channels) * course.sum() / square
-    if not np.isfinite(value).any():
-        return None
-    return Deviation(value, noise + basis @ cov @ basis.T, load)
+    return Lookback(picture, history, len(shape), leave_out).deviation(since, shape)
+
+
+class Lookback:
+    """The newest blocks and the leaks in them, laid out once for all windows that end at the newest.
+
+    Parameters
+    ----------
+    picture : Picture
+    history : History
+    longest : int
+        Blocks of the longest window.
+    leave_out : (int, ndarray of shape (K, C) or None), optional
+        As of `deviation`.
+    """
+
+    def __init__(
+        self, picture: Picture, history: History, longest: int, leave_out: tuple[int, Floats | None] | None = None
+    ) -> None:  # fmt: skip
+        self._picture, self._history, self._longest = picture, history, longest
+        last = history.last
+        rows = history.rows(last + 1 - longest, last + 1)
+        self._observed, self._weights, self._band = history.observed[rows], history.weights[rows], history.band[rows]
+        blocks = np.arange(last + 1 - longest, last + 1)
+        out, whole = leave_out or (-1, None)
+        if whole is not None:
+            held = next(leak for leak in history.leaks if leak.id == out).held(blocks)
+            self._observed = self._observed + self._weights @ whole * held[:, None]
+        self._leaks = [leak for leak in history.leaks if leak.id != out and leak.since <= last]
+        self._known_to = np.array([k.since + max(len(k.assumed), len(k.flow)) for k in self._leaks], dtype=np.int64)
+        shape = (longest, len(self._leaks))
+        self._ran, self._held, self._followed = np.zeros(shape, dtype=bool), np.zeros(shape), np.zeros(shape)
+        self._effect = np.zeros((*shape, picture.channels))
+        for k, leak in enumerate(self._leaks):
+            self._ran[:, k], self._held[:, k], self._followed[:, k] = (
+                leak.ran(blocks), leak.held(blocks), leak.followed(blocks),
+            )  # fmt: skip
+            self._effect[:, k] = picture.at(self._weights, leak)
+
+    def deviation(self, since: int, shape: Floats) -> Deviation | None:
+        """Return what the window after `since` shows; as the function `deviation`."""
+        picture, history = self._picture, self._history
+        channels, n = picture.channels, len(shape)
+        snapshot = history.snapshots[since]
+        part = slice(self._longest - n, None)
+        which = np.flatnonzero(self._known_to > since + 1)
+        leaks = [self._leaks[k] for k in which]
+        frozen, cross, own = _beliefs(snapshot, leaks, since, n, picture)
+        value, load = np.empty(2 * channels), np.empty((2, self._weights.shape[1]))
+        level, square, basis = np.empty(2), np.empty(2), np.empty((2 * channels, len(leaks)))
+        fit_shape(
+            self._observed[part], self._band[part], self._weights[part], shape, snapshot.mean, history.epochs > since,
+            which, self._effect[part], self._ran[part], self._held[part], self._followed[part], frozen,
+            value, load, level, square, basis,
+        )  # fmt: skip
+        if not np.isfinite(value).any():
+            return None
+        # What the model shows of a leak is off by a share of its effect; a level takes it in only with time.
+        error = [
+            _SIGNATURE_ERROR * k.flow[-1] if u and k.flow else 0.0 for k, u in zip(leaks, np.isnan(frozen), strict=True)
+        ]
+        rough = ((basis * error) ** 2).sum(axis=1) * np.tile(picture.uncertain, 2) ** 2
+        cov = np.empty((2 * channels, 2 * channels))
+        spread(
+            picture.white, history.scatter, square, level, snapshot.cov, picture.walk, _wandered(n), basis, cross, own,
+            rough, cov,
+        )  # fmt: skip
+        return Deviation(value, cov, load)
+
+
+def _wandered(n: int) -> float:
+    """Return the mean variance of a walk over a window, weighed evenly, in blocks."""
+    return n / 3.0
 
 
 def _beliefs(
-    history: History, snapshot: Snapshot, leaks: list[Leak], n: int, picture: Picture
-) -> tuple[Floats, Floats]:
-    """Return flows of the leaks and the covariance of (levels, flows) as believed at the window's start.
+    snapshot: Snapshot, leaks: list[Leak], since: int, n: int, picture: Picture
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Return flows of R leaks (R,) as believed at the window's start, and their covariance with the levels and own.
 
     Leaks that began, or whose flow was let move, since then have no forecast (NaN): they are taken as followed, with
     room for error.
     """
-    wandered = n / 3.0  # mean variance of a walk over the window, weighed evenly
     levels = 2 * picture.channels
-    size = levels + len(leaks)
-    cov = np.zeros((size, size))
-    cov[:levels, :levels] = snapshot.cov[:levels, :levels] + picture.walk * wandered
-    since = history.last - n
     place = {leak_id: levels + i for i, leak_id in enumerate(snapshot.ids)}
-    known = [leak.id in place and leak.doubted <= since for leak in leaks]
+    known = np.array([leak.id in place and leak.doubted <= since for leak in leaks], dtype=bool)
+    old = np.array([place[leak.id] for leak, k in zip(leaks, known, strict=True) if k], dtype=np.int64)
     frozen = np.full(len(leaks), np.nan)
+    cross, own = np.zeros((levels, len(leaks))), np.zeros((len(leaks), len(leaks)))
+    frozen[known] = snapshot.mean[old]
+    cross[:, known] = snapshot.cov[:levels, old]
+    own[np.ix_(known, known)] = snapshot.cov[np.ix_(old, old)]
     for k, leak in enumerate(leaks):
-        row = levels + k
         if known[k]:
-            old = place[leak.id]
-            frozen[k] = snapshot.mean[old]
-            cov[row, :levels] = cov[:levels, row] = snapshot.cov[old, :levels]
-            for other, twin in enumerate(leaks):
-                if known[other]:
-                    cov[row, levels + other] = snapshot.cov[old, place[twin.id]]
-            cov[row, row] += leak.wander(since, picture.per_day) ** 2 * wandered / picture.per_day
+            own[k, k] += leak.wander(since, picture.per_day) ** 2 * _wandered(n) / picture.per_day
         else:
-            cov[row, row] = 1.0 + (0.3 * (leak.flow[-1] if leak.flow else 0.0)) ** 2
-    return frozen, cov
+            own[k, k] = 1.0 + (0.3 * (leak.flow[-1] if leak.flow else 0.0)) ** 2
+    return frozen, cross, own

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakdetect.core.headloss import loss, pump_slope, segment_slope
-from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Linearised, linearise
+from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Linearised, Plan, linearise
 from leakdetect.epanet import Epanet
 from leakdetect.errors import ConvergenceError
 from leakdetect.network import Link, Network
@@ -262,13 +262,13 @@ class HydraulicModel:
             breaking: NDArray[np.bool_] = (network.link_kind == Link.PBV) & (np.abs(drop - setting) < 1e-3)
         return breaking
 
+    @cached_property
+    def _plan(self) -> Plan:
+        return Plan.of(self.network.is_fixed, self.network.start, self.network.end)
+
     def linearised(self, state: State) -> Linearised:
         """Factorise the linearised network at a state."""
-        network = self.network
-        return linearise(
-            len(network.node_names), network.is_fixed, network.start, network.end, self.slopes(state)[1],
-            self.behaviour(state),
-        )  # fmt: skip
+        return linearise(self._plan, self.slopes(state)[1], self.behaviour(state))
 
     def rows(self, at: Linearised) -> Floats:
         """Return what the sensors feel of 1 m3/h withdrawn at each node [m, m3/h], shape (P + F, N)."""

@@ -1,33 +1,13 @@
-"""Compiles plain loops to machine code, and the two elementary functions that the compiler cannot vectorise by itself.
-
-The loops run over a batch of states innermost, so that one instruction serves several states.
-"""
+"""The two elementary functions that the compiler cannot vectorise by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from leakdetect.core.compiled import compiled
+
 Floats = NDArray[np.float64]
-Function = TypeVar("Function", bound=Callable[..., object])
-
-
-def compiled(function: Function) -> Function:
-    """Compile a function at its first call, and keep the machine code for the next process.
-
-    It must call no compiled function of another module: what is kept is made anew only when its own file changes. The
-    constants of `problem` and `devices` are kept with it: whoever changes one of those removes `__pycache__`.
-    """
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return cast(Function, njit(cache=True, **options)(function))
-    except RuntimeError:  # no folder to keep it in: neither beside the module nor the user's own can be written
-        return cast(Function, njit(**options)(function))
-
 
 _FRACTION, _ONE = 0x000FFFFFFFFFFFFF, 0x3FF0000000000000  # bits of a double: its fraction; those of 1.0
 _SIGNLESS = 0x7FFFFFFFFFFFFFFF

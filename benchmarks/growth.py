@@ -1,0 +1,81 @@
+"""How time and memory grow with the network: the exponent of a power law over invented networks of five sizes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from leakdetect.core.hydraulics import Solver
+from leakdetect.core.scoring import greatest
+from leakdetect.epanet import Epanet, load_network
+from leakdetect.networks.generator import Plan, generate
+from leakdetect.steady import to_problem
+
+from .registry import Figure, Setting, Target, benchmark
+from .speed import best, model_of
+
+SIZES, SMALL = (800, 3_000, 12_000, 50_000, 100_000), (100, 200, 400)
+"""Junctions."""
+
+_SENSORS, _STATES, _HOURS = 33, 32, 512
+_TOY = f"{SMALL[0]}-{SMALL[-1]}"  # what a call costs is most of it
+
+
+@benchmark(
+    "speed",
+    *(
+        Figure(f"speed.growth.{{}}.{what}_{of}", "exponent", Target("<=", 1.2, small=_TOY))
+        for what in ("signatures", "batch", "scoring")
+        for of in ("time", "memory")
+    ),
+)
+def growth(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Signatures at 33 sensors from a steady state, a batch of 32 states, the best link for each of 512 times.
+
+    What is done once for a drawing (reading it, order of elimination) is left out.
+    """
+    sizes = SMALL if setting.small else SIZES
+    measured = []
+    with TemporaryDirectory(prefix="leakdetect-") as folder:
+        for size in sizes:
+            setting.note(f"a network of {size} junctions")
+            measured.append(_measure(Path(folder) / f"{size}.inp", size))
+    slopes = np.polyfit(np.log(sizes), np.log(np.array(measured).reshape(len(sizes), -1)), 1)[0]
+    yield f"{sizes[0]}-{sizes[-1]}", tuple(slopes.tolist())
+
+
+def _measure(path: Path, junctions: int) -> list[tuple[float, float]]:
+    """Return time [s] and memory [bytes] of the three."""
+    plan = Plan(junctions, 22 * junctions, sources=max(1, junctions // 2500), rise=42.0, low=0.22, high=0.12)
+    path.write_text(generate(plan, 1), encoding="ascii")
+    network = load_network(path)
+    free = np.flatnonzero(~network.is_fixed)
+    random = np.random.default_rng(0)
+    names = tuple(network.node_names[i] for i in free[np.linspace(0, len(free) - 1, _SENSORS).astype(np.int64)])
+    nothing = np.zeros(0)
+    with model_of(network, names) as model:
+        demand = model.customers.nominal(np.zeros(1))[0]
+        state = model.state(demand, nothing, nothing)
+        every = _cost(lambda: model.signatures(state, model.rows(model.linearised(state))))
+        signature = model.signatures(state, model.rows(model.linearised(state)))
+    with Epanet(network) as epanet:
+        solver = Solver(to_problem(network, epanet))
+    given = state.head[network.is_fixed]
+    guess = solver.solve(demand, given)
+    draws = demand * random.uniform(0.8, 1.2, (_STATES, 1))
+    batch = _cost(lambda: solver.solve(draws, given, guess=guess))
+    rest = random.normal(size=(_HOURS, _SENSORS))
+    return [every, batch, _cost(lambda: greatest(rest, np.eye(_SENSORS), signature))]
+
+
+def _cost(call: Callable[[], object]) -> tuple[float, float]:
+    seconds = best(call)
+    tracemalloc.start()
+    call()
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds, float(held)
