@@ -32,6 +32,8 @@ IDS = {
     "speed.batch.{}.over_epanet",
     "speed.batch.{}.difference",
     "speed.batch.{}.settled",
+    "generate.{}",
+    "generate.{}.growth",
     "speed.signatures.{}",
     "speed.signatures.{}.over_wntr",
     "speed.signatures.{}.over_warm_epanet",
