@@ -6,7 +6,7 @@ one of years ago. What measures something else gets a new id.
 
 from __future__ import annotations
 
-from . import ablation, accuracy, growth, injection, pooled, processes, scoring, sites, speed, table, worlds
+from . import ablation, accuracy, generator, growth, injection, pooled, processes, scoring, sites, speed, table, worlds
 from .registry import REGISTRY, Benchmark, Row, Setting, machine, run
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Setting",
     "ablation",
     "accuracy",
+    "generator",
     "growth",
     "injection",
     "machine",

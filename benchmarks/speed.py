@@ -26,7 +26,7 @@ from leakdetect.units import M3H
 
 from .registry import Estimate, Figure, Setting, Target, benchmark
 
-_PROBE = 0.002  # of the whole demand: the leak that is tried at each junction
+_PROBE, _MOST = 0.002, 0.5  # of the whole demand, [m3/h]: the leak that is tried at each junction
 _SHORTEST = 0.3  # s that a repeated measurement lasts at least
 LARGE = 10_000  # junctions from which a network is held to more
 
@@ -163,11 +163,11 @@ def signatures(setting: Setting) -> Iterator[tuple[str, tuple[float | Estimate, 
         junctions = np.flatnonzero(~network.is_fixed)
         random = np.random.default_rng(0)
         sample = random.choice(junctions, min(len(junctions), 10 if setting.small else 200), replace=False)
-        probe = _PROBE * float(demand.sum())
-        warm, felt = _warm(network, demand, sensors, sample, 40, probe=probe)
+        probe = min(_PROBE * float(demand.sum()), _MOST / M3H)  # more is no small change in a dead end
+        warm = _warm(network, demand, sensors, sample[:40], probe)
         cold = _wntr(path, [network.node_names[i] for i in sample[: 2 if setting.small else 5]], probe)
-        linear = rows[:, sample] * probe * M3H
-        apart = float(np.linalg.norm(linear - felt) / np.linalg.norm(felt))
+        felt = _felt(network, demand, sensors, sample, probe)
+        apart = float(np.linalg.norm(rows[:, sample] - felt) / np.linalg.norm(felt))
         each = len(junctions) / fast
         yield (
             path.stem,
@@ -190,25 +190,27 @@ def model_of(network: Network, names: tuple[str, ...] = ()) -> HydraulicModel:
     return HydraulicModel(network, boundary, Physics.drawn(network))
 
 
-def _warm(
-    network: Network, demand: np.ndarray, sensors: np.ndarray, sample: np.ndarray, timed: int, *, probe: float
-) -> tuple[float, np.ndarray]:
-    """Return the time of a run [s], over the first few, and what the sensors feel of each leak, (sensors, sample)."""
-    felt = np.empty((len(sensors), len(sample)))
+def _warm(network: Network, demand: np.ndarray, sensors: np.ndarray, sample: np.ndarray, probe: float) -> float:
+    """Return the time of a run with a leak, EPANET being kept open [s]."""
     junctions = np.flatnonzero(~network.is_fixed)
     with Epanet(network) as epanet:
         epanet.set_demands(junctions, demand[junctions])
-
         start = process_time()
-        for node in sample[:timed]:
+        for node in sample:
             _heads_with(epanet, demand, int(node), probe, sensors)
-        seconds = (process_time() - start) / len(sample[:timed])
-    with Epanet(network, accuracy=1e-5) as epanet:  # finer, to compare by: what one leak changes is little
+        return (process_time() - start) / len(sample)
+
+
+def _felt(network: Network, demand: np.ndarray, sensors: np.ndarray, sample: np.ndarray, probe: float) -> np.ndarray:
+    """Return what the sensors feel of a leak at each node, by finite differences, (sensors, sample) [m per m3/h]."""
+    felt = np.empty((len(sensors), len(sample)))
+    junctions = np.flatnonzero(~network.is_fixed)
+    with Epanet(network, accuracy=1e-5) as epanet:  # finer than usual: what one leak changes is little
         epanet.set_demands(junctions, demand[junctions])
         for column, node in enumerate(sample):  # from either side: the curvature drops out
             more, less = (_heads_with(epanet, demand, int(node), sign * probe, sensors) for sign in (1, -1))
-            felt[:, column] = (more - less) / 2
-    return seconds, felt
+            felt[:, column] = (more - less) / (2 * probe * M3H)
+    return felt
 
 
 def _heads_with(epanet: Epanet, demand: np.ndarray, node: int, probe: float, sensors: np.ndarray) -> np.ndarray:

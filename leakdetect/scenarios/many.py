@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from leakdetect.errors import InputError
 from leakdetect.networks.sensors import Sensors
+from leakdetect.parallel import crew
 from leakdetect.scenarios.files import Layout
 from leakdetect.scenarios.scenario import Scenario
 from leakdetect.scenarios.world import World, simulate
@@ -18,7 +18,7 @@ def simulate_many(
     path: Path, folder: Path, scenarios: Sequence[Scenario], *, sensors: Sensors | None = None,
     layout: Layout = Layout.BATTLEDIM, jobs: int = 1,
 ) -> Iterator[tuple[Path, World]]:  # fmt: skip
-    """Make worlds as `leakdetect.scenarios.simulate`, each in ``folder/seed-<seed>``, and yield them in order.
+    """Make worlds as `leakdetect.scenarios.simulate`, each in ``folder/seed-<seed>``, and yield them as they are made.
 
     Parameters
     ----------
@@ -40,15 +40,12 @@ def simulate_many(
         raise InputError(f"{folder}: is not an empty folder: name a new one")
     folder.mkdir(parents=True, exist_ok=True)
     places = [folder / f"seed-{scenario.seed}" for scenario in scenarios]
-    # A process of its own for each: EPANET's library and numba's threads do not survive a fork.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
-        made = [
-            pool.submit(simulate, path, place, scenario, sensors=sensors, layout=layout)
-            for place, scenario in zip(places, scenarios, strict=True)
-        ]
-        try:
-            for place, one in zip(places, made, strict=True):
-                yield place, one.result()
-        finally:
-            for one in made:
-                one.cancel()
+    make = partial(_make, path, sensors, layout)
+    with crew(jobs) as workers:
+        for done in workers.map(make, list(zip(places, scenarios, strict=True))):
+            yield places[done.index], done.result()
+
+
+def _make(path: Path, sensors: Sensors | None, layout: Layout, what: tuple[Path, Scenario]) -> World:
+    place, scenario = what
+    return simulate(path, place, scenario, sensors=sensors, layout=layout)
