@@ -32,6 +32,7 @@ IDS = {
     "speed.batch.{}.over_epanet",
     "speed.batch.{}.difference",
     "speed.batch.{}.settled",
+    "speed.batch.{}.of_copy",
     "generate.{}",
     "generate.{}.growth",
     "speed.signatures.{}",
