@@ -32,7 +32,8 @@ GROUPS = {
 NOTES = (
     "assumed_night_use", "assumed_n1", "assumed_unauthorised", "assumed_price", "drawn_pressure", "logger_pressure",
     "drawn_mains", "scaled_volumes", "not_a_year", "by_night_flow", "by_balance", "below_zero", "small_network",
-    "low_pressure", "meets_threshold", "below_threshold", "nights_spread", "leak_interval", "gaps", "still_open", "none_given",
+    "low_pressure", "meets_threshold", "below_threshold", "nights_spread", "leak_interval", "gaps", "still_open",
+    "none_given",
 )  # fmt: skip
 """What may be said of a figure."""
 
@@ -87,6 +88,8 @@ class Sheet:
     ) -> None:
         """Add a figure; without a value it keeps only what is missing."""
         lacks = tuple(dict.fromkeys(missing))
+        if low == high:
+            low = high = None
         unit = self._currency if UNITS[name] == MONEY else UNITS[name]
         if value is None or lacks:
             self.figures.append(Figure(name, self._district, None, unit, missing=lacks))

@@ -177,8 +177,7 @@ def _night(sheet: Sheet, answers: Answers, of: Nights, profile: tuple[Floats, fl
     values = sorted(real_losses(mean, use, factor) for factor in factors)
     best = real_losses(mean, use, factors[1])
     more = ["below_zero"] if best < 0 else []
-    ends = {"low": values[0], "high": values[-1]} if values[0] < values[-1] else {}
-    sheet.add("real_losses_night", best, **ends, missing=missing, notes=[*notes, *more])
+    sheet.add("real_losses_night", best, low=values[0], high=values[-1], missing=missing, notes=[*notes, *more])
     return _ByNight(None if missing else best, values[0], values[-1], missing)
 
 

@@ -16,8 +16,8 @@ from leakdetect.stages.expected.boundary import Boundary, find_boundary
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_ALL = 0.99
-"""Share of the drawn demand from which inflows count as measured throughout."""
+_REST = 0.01
+"""Share of the drawn demand that may be fed unseen."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def parts(data: xr.Dataset, network: Network | None) -> list[Part]:
     """Return the whole first, then the districts where the site names several.
 
     With a network whose water balance the sensors close, inflow is what its meters let in less what tanks store; a
-    district is the zones that its meters feed. Without one, the flow sensors of a district add up, and the districts
-    to the whole: flow is positive into the district.
+    district is the zones that its meters feed. Else the flow sensors of a district that the site names add up, and
+    the districts to the whole: flow is positive into the district.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def parts(data: xr.Dataset, network: Network | None) -> list[Part]:
         boundary = find_boundary(
             network, data[SENSOR].values.tolist(), quantity.tolist(), data["element"].values.tolist()
         )
-    if network is None or boundary is None or not boundary.zone_names:
+    if network is None or boundary is None or (names and _unseen(network, boundary).any()):
         return _summed(data, names, flow, pressure)
     _check_whole(network, boundary)
     whole = np.ones(len(boundary.zone_names), dtype=bool)
@@ -127,13 +127,18 @@ def _balance(data: xr.Dataset, boundary: Boundary, zones: Mask) -> Floats:
     return net
 
 
-def _check_whole(network: Network, boundary: Boundary) -> None:
+def _unseen(network: Network, boundary: Boundary) -> Mask:
+    """Return the nodes with demand that no balance holds; none where they make up next to nothing."""
     drawn = np.where(network.node_kind == Node.JUNCTION, network.base_demand.sum(axis=1), 0.0)
-    inside = boundary.zone >= 0
-    if drawn[inside].sum() < _ALL * drawn.sum():
-        share = 1 - drawn[inside].sum() / drawn.sum()
-        some = network.node_names[int(np.flatnonzero(~inside & (drawn > 0))[0])]
+    outside: Mask = (boundary.zone < 0) & (drawn > 0)
+    return outside if drawn[outside].sum() > _REST * drawn.sum() else np.zeros_like(outside)
+
+
+def _check_whole(network: Network, boundary: Boundary) -> None:
+    unseen = _unseen(network, boundary)
+    if unseen.any() or not boundary.zone_names:
+        some = f", such as that at '{network.node_names[int(np.argmax(unseen))]}'" if unseen.any() else ""
         raise ReadingsError(
-            f"{share:.0%} of the demand, such as at '{some}', is fed past the flow sensors or from a tank without a "
-            "level sensor: key figures need every inflow; add the missing sensor to site.toml"
+            f"part of the demand{some} is fed past the flow sensors or from a tank without a level sensor: key "
+            "figures need every inflow: add the missing sensor to site.toml, or name the districts that flows feed"
         )
