@@ -27,6 +27,7 @@ from leakdetect.kpi.pressure import drawn_pressures, mean_pressure
 from leakdetect.kpi.service import fill_service
 from leakdetect.pipeline import steps_of
 from leakdetect.site import load_site
+from leakdetect.store import Progress, Store
 
 PROJECT = Path(__file__).parents[1]
 
@@ -248,6 +249,20 @@ def test_the_return_on_finding_leaks(site: Path) -> None:
     assert got["cost_of_losses"].missing == ("readings",)
 
 
+def test_leaks_come_from_what_runs_left(tmp_path: Path) -> None:
+    folder = write_site(tmp_path / "site")
+    begin, later = np.datetime64("2024-05-10T04:00", "ns"), np.datetime64("2024-05-12T04:00", "ns")
+    burst = replace(EVENTS[2], start=begin, raised_at=begin + np.timedelta64(6, "h"), end=later, data_until=later)
+    early = replace(burst, id="early", start=begin - np.timedelta64(99, "D"), end=begin, raised_at=begin)
+    with Store(load_site(folder).store_path) as store:
+        store.save(Progress("sum", begin, later, {}), [burst, early], fresh=True)
+    found = key_figures(folder)
+    assert figure(found, "leaks_raised").value == 2
+    hours = (begin - np.datetime64("2024-04-30T22:00")) / np.timedelta64(1, "h")  # of the early one, in the period
+    assert figure(found, "leak_volume").value == pytest.approx(12 * (48 + hours))
+    assert figure(found, "leak_volume").high == pytest.approx(16 * (48 + hours))
+
+
 # -- with a network ------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +296,24 @@ def test_what_a_tank_stores_is_not_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(whole.inflow[1:96], 0.020 - stored, atol=2e-5)
     np.testing.assert_allclose(whole.inflow[98:190], 0.020 + stored, atol=2e-5)
     assert whole.mains(network) == pytest.approx(1500)
+
+
+def test_districts_are_the_zones_that_their_meters_feed(tmp_path: Path) -> None:
+    folder = write_tank(tmp_path / "site")
+    flow = pd.read_csv(folder / "flow.csv")
+    flow["P3"] = 8.0 + np.where(np.arange(len(flow)) % 2, 0.01, -0.01)
+    flow.to_csv(folder / "flow.csv", index=False)
+    text = (folder / "site.toml").read_text(encoding="utf-8")
+    dmas = 'unit = "L/s"\ndmas = { P1 = "low", P3 = "high" }\n'
+    (folder / "site.toml").write_text(text.replace('unit = "L/s"\n', dmas), encoding="utf-8")
+    network = load_network(folder / "network.inp")
+    data = steps_of(load_site(folder).model_copy(update={"step_minutes": 15}), network)
+    whole, low, high = parts(data, network)
+    assert (low.name, high.name) == ("low", "high")
+    np.testing.assert_allclose(low.inflow[1:], 0.012, atol=1e-9)  # what goes on to the other is not its own
+    np.testing.assert_allclose(low.inflow + high.inflow, whole.inflow, atol=1e-9)
+    np.testing.assert_allclose(high.inflow[1:96], 0.008 - np.pi / 4 * 100 * 0.03 / 3600, atol=2e-5)
+    assert (low.mains(network), high.mains(network)) == (500 / 2 + 400 + 300 / 2, 300 / 2 + 300)
 
 
 def test_a_balance_that_does_not_close_is_refused(tmp_path: Path) -> None:
@@ -389,7 +422,8 @@ def test_the_table(command: Command, site: Path) -> None:
     assert re.search(r"^kpi\.monitoring_cost_per_year +cost of finding leaks; return on it", shown, re.MULTILINE)
     assert re.search(r"^kpi\.districts\.south\.inhabitants +legitimate night use", shown, re.MULTILINE)
     french = command.ok("kpi", site, "--language", "fr")
-    assert re.search(r"P104\.3 rendement du réseau +68,\d +% +atteint le seuil, pas douze mois : indicatif", french)
+    assert re.search(r"P104\.3 rendement du réseau +68,\d +% +atteint le seuil \[(\d)\]", french)
+    assert re.search(r"^\[\d\] pas douze mois : indicatif", french, re.MULTILINE)
     assert "m³/j/km" in french
 
 

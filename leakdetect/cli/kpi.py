@@ -90,12 +90,13 @@ def _show(found: KeyFigures, code: str) -> None:
 def _table(figures: Sequence[Figure], code: str) -> None:
     from leakdetect.cli.console import table
     from leakdetect.kpi import words
-    from leakdetect.kpi.figures import GROUPS
+    from leakdetect.kpi.figures import GROUPS, VERDICTS
     from leakdetect.report.language import language
 
     first = {name: group for group, name in GROUPS.items()}
     write = language(code)
     rows: list[list[str]] = []
+    footnotes: list[str] = []
     heading = ""
     for f in figures:
         heading = first.get(f.name, heading)
@@ -108,18 +109,25 @@ def _table(figures: Sequence[Figure], code: str) -> None:
         value, low, high = (None if v is None else _number(write, v) for v in (f.value, f.low, f.high))
         if f.name == "eu_in_scope":
             value = words.say(words.TEXTS, "yes" if f.value else "no", code)
-        notes = ", ".join(words.say(words.NOTES, note, code) for note in f.notes)
+        said = [words.say(words.NOTES, note, code) for note in f.notes if note in VERDICTS]
+        below = [note for note in f.notes if note not in VERDICTS]
+        footnotes += [note for note in below if note not in footnotes]
+        marks = "".join(f"[{i}]" for i in sorted(footnotes.index(note) + 1 for note in below))
+        notes = ", ".join(said) + (" " if said and marks else "") + marks
         between = "" if low is None or high is None else f"{low} – {high}"
         rows.append(
             [f"  {words.say(words.LABELS, f.name, code)}", value or "", words.unit(f.unit, code), between, notes]
         )
     header = [words.say(words.TEXTS, key, code) for key in ("figure", "value", "unit", "interval", "remark")]
     table("", header, rows, right=(header[1],))
+    for i, note in enumerate(footnotes, 1):
+        typer.echo(f"[{i}] {words.say(words.NOTES, note, code)}")
 
 
 def _number(write: Writing, value: float) -> str:
     size = abs(value)
-    return write.number(value, 0 if size >= 100 or value == round(value) else 1 if size >= 10 else 2)
+    digits = sum(size < limit for limit in (100, 10, 1))
+    return write.number(value, 0 if value == round(value) else digits)
 
 
 def _missing(figures: Sequence[Figure], code: str) -> None:

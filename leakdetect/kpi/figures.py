@@ -37,6 +37,11 @@ NOTES = (
 )  # fmt: skip
 """What may be said of a figure."""
 
+VERDICTS = {
+    "below_zero", "small_network", "low_pressure", "meets_threshold", "below_threshold", "gaps", "still_open",
+}  # fmt: skip
+"""Those of them that judge a figure; the others say how it was found."""
+
 
 @dataclass(frozen=True)
 class Figure:

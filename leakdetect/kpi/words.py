@@ -53,17 +53,17 @@ GROUPS: Mapping[str, tuple[str, str]] = {
 """Headings."""
 
 NOTES: Mapping[str, tuple[str, str]] = {
-    "assumed_night_use": ("0.6 L/h an inhabitant assumed", "0,6 L/h par habitant supposé"),
+    "assumed_night_use": ("0.6 L/h an inhabitant assumed", "0,6 L/h par habitant, supposé"),
     "assumed_n1": ("N1 from 0.5 to 1.5, 1 taken", "N1 de 0,5 à 1,5, pris à 1"),
-    "assumed_unauthorised": ("0.25 % drawn without right assumed", "0,25 % puisé sans droit supposé"),
+    "assumed_unauthorised": ("0.25 % drawn without right assumed", "0,25 % puisé sans droit, supposé"),
     "assumed_price": ("price of water assumed", "prix de l'eau supposé"),
     "drawn_pressure": ("pressure of the model", "pression du modèle"),
     "logger_pressure": ("mean of the loggers", "moyenne des capteurs"),
     "drawn_mains": ("length of the model", "longueur du modèle"),
-    "scaled_volumes": ("yearly volumes in proportion", "volumes annuels au prorata"),
+    "scaled_volumes": ("yearly volumes in proportion to the days", "volumes annuels au prorata des jours"),
     "not_a_year": ("not twelve months: indicative", "pas douze mois : indicatif"),
-    "by_night_flow": ("by night flow", "par le débit nocturne"),
-    "by_balance": ("by the water balance", "par le bilan"),
+    "by_night_flow": ("real losses by night flow", "pertes réelles par le débit nocturne"),
+    "by_balance": ("real losses by the water balance", "pertes réelles par le bilan"),
     "below_zero": ("below zero: check the keys", "négatif : vérifier les clés"),
     "small_network": ("network too small for the index", "réseau trop petit pour l'indice"),
     "low_pressure": ("pressure below 25 m", "pression sous 25 m"),
