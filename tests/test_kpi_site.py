@@ -343,20 +343,33 @@ def test_pressure_is_epanets(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_ltown_takes_in_what_its_meters_say(tmp_path: Path, shared: Path) -> None:
+def test_ltown_against_its_leaks(tmp_path: Path, shared: Path) -> None:
     folder = shared / "battledim"
     blocks = "".join(
         f'[[readings]]\nglob = "{folder}/2018_SCADA_{name}.csv.gz"\nquantity = "{quantity}"\nunit = "{unit}"\n'
         'delimiter = ";"\ndecimal = ","\ntime = "Timestamp"\n'
-        for name, quantity, unit in (("Flows", "flow", "m3/h"), ("Levels", "level", "m"))
+        for name, quantity, unit in (
+            ("Flows", "flow", "m3/h"),
+            ("Levels", "level", "m"),
+            ("Pressures", "pressure", "m"),
+        )
     )
     text = f'name = "L"\nnetwork = "{folder}/L-TOWN.inp"\n[kpi]\naverage_pressure_m = 46\n'
-    (tmp_path / "site.toml").write_text(text + "night_day_factor_h = 24\n" + blocks, encoding="utf-8")
+    (tmp_path / "site.toml").write_text(text + blocks, encoding="utf-8")
     found = key_figures(tmp_path)
     flow = pd.read_csv(folder / "2018_SCADA_Flows.csv.gz", sep=";", decimal=",")
     entered = flow[["p227", "p235"]].to_numpy().sum() / 12  # the pump is inside
     assert figure(found, "system_input").value == pytest.approx(entered, rel=2e-3)
     assert figure(found, "nights").value == 365
+    # The night flow rises with the leaks that were put in, and they lose in a day what the pressures say.
+    truth = pd.read_csv(folder / "2018_Leakages.csv.gz", sep=";", decimal=",", index_col=0, parse_dates=True)
+    leaks = truth.sum(axis=1)
+    night = leaks[np.isin(leaks.index.hour, [2, 3])].resample("D").mean()
+    (slope, _) = np.polyfit(night, found.nights[""].lowest * 3600, 1)
+    assert slope == pytest.approx(1, abs=0.05)
+    factor = figure(found, "night_day_factor")
+    assert factor.low < 24 * leaks.mean() / night.mean() < factor.high
+    assert factor.high - factor.low < 0.4
 
 
 @pytest.mark.shared
