@@ -48,7 +48,7 @@ def test_a_balance_closes(supplied: float, billed: float, unbilled: float, stole
 
 
 def test_what_is_no_balance() -> None:
-    with pytest.raises(InputError, match="no water is supplied"):
+    with pytest.raises(InputError, match="correct exported_m3"):
         water_balance(100, 10, exported=100)
     with pytest.raises(InputError, match="meter_error_share"):
         water_balance(100, 10, meter_error_share=1.0)

@@ -21,7 +21,8 @@ from leakdetect.errors import InputError, MissingFileError, ReadingsError, SiteE
 from leakdetect.kpi import export, words
 from leakdetect.kpi.figures import GROUPS, NOTES, UNITS, Figure, Sheet
 from leakdetect.kpi.gather import KeyFigures, key_figures
-from leakdetect.kpi.place import Answers, Rate, Span
+from leakdetect.kpi.given import Answers, Span
+from leakdetect.kpi.place import Rate
 from leakdetect.kpi.places import parts
 from leakdetect.kpi.pressure import drawn_pressures, mean_pressure
 from leakdetect.kpi.service import fill_service
@@ -205,7 +206,7 @@ def test_days_that_are_not_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "error", "says"),
     [
-        ("districts.north]", "districts.west]", SiteError, r"kpi.districts.west: no flow sensor .* north, south"),
+        ("districts.north]", "districts.west]", SiteError, r"kpi.districts.west: no such district .* north, south"),
         ("mains_km = 20", "mains_km = -2", SiteError, r"site.toml: kpi.mains_km"),
         ("n1 = 1.0", "nl = 1.0", SiteError, r"kpi.nl: no such key"),
         ('quantity = "flow"\nunit = "m3/h"', 'quantity = "demand"\nunit = "m3/h"', ReadingsError, r"no flow sensor"),
@@ -217,6 +218,24 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, old: str, new: str, error: ty
     with pytest.raises(error, match=says) as caught:
         key_figures(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_inflow_the_wrong_way_round(tmp_path: Path) -> None:
+    folder = write_site(tmp_path / "site")
+    flow = pd.read_csv(folder / "flow.csv")
+    flow["south"] *= -1
+    flow.to_csv(folder / "flow.csv", index=False)
+    found = key_figures(folder)
+    entered = figure(found, "system_input")
+    assert entered.value == pytest.approx(20 * (18 * (6 - 10) + 6 * (3 - 5)), rel=2e-3)
+    assert entered.notes == ("below_zero",)
+    assert figure(found, "p104_3").value is None
+
+
+def test_more_is_exported_than_comes_in(tmp_path: Path) -> None:
+    folder = write_site(tmp_path / "site", SITE.replace("exported_m3 = 7305", "exported_m3 = 1e6"))
+    with pytest.raises(InputError, match=r"6720 m3 come in and 54757 m3 are exported: correct exported_m3"):
+        key_figures(folder)
 
 
 def test_customers_meters_are_not_read(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def water_balance(
     """
     supplied = system_input - exported
     if supplied <= 0:
-        raise InputError(f"{system_input:.0f} m3 come in and {exported:.0f} m3 are exported: no water is supplied")
+        raise InputError(f"{system_input:.0f} m3 come in and {exported:.0f} m3 are exported: correct exported_m3")
     for name, share in (("unauthorised_share", unauthorised_share), ("meter_error_share", meter_error_share)):
         if not 0 <= share < 1:
             raise InputError(f"{name} = {share:g}: give a share from 0 to less than 1")

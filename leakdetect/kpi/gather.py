@@ -14,8 +14,9 @@ from leakdetect import pipeline
 from leakdetect.errors import InputError, NotFittedError, ReadingsError, SiteError
 from leakdetect.events import Event
 from leakdetect.kpi.figures import Figure, Sheet
+from leakdetect.kpi.given import Answers, Span
 from leakdetect.kpi.night import Nights, nights, pressure_profile
-from leakdetect.kpi.place import Answers, Span, fill
+from leakdetect.kpi.place import fill
 from leakdetect.kpi.places import Part, parts
 from leakdetect.kpi.pressure import drawn_pressures, mean_pressure
 from leakdetect.kpi.service import fill_service
@@ -26,8 +27,6 @@ from leakdetect.site import FILE, Site
 Floats = NDArray[np.float64]
 
 _QUARTER = 15  # min
-_COARSEST = 60  # min
-_CUSTOMERS = Quantity.DEMAND
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ def key_figures(folder: Path, since: np.datetime64 | None = None, until: np.date
     unknown = sorted(set(site.kpi.districts) - {part.name for part in found})
     if unknown:
         raise SiteError(
-            f"{site.folder / FILE}: kpi.districts.{unknown[0]}: no flow sensor names this district: "
-            f"the districts are {', '.join(p.name for p in found[1:]) or 'not named at all'}"
+            f"{site.folder / FILE}: kpi.districts.{unknown[0]}: no such district beside the whole, which [kpi] is of: "
+            f"flow sensors name {', '.join(p.name for p in found[1:]) or 'no two'}"
         )
     span = Span(time[0], time[-1] + np.timedelta64(step, "s"))
     events = _events(folder)
@@ -103,7 +102,7 @@ def key_figures(folder: Path, since: np.datetime64 | None = None, until: np.date
 
 def _steps(site: Site, network: Network | None, since: np.datetime64 | None, until: np.datetime64 | None) -> xr.Dataset:
     """Return quarter hours, or longer steps where a flow sensor speaks less often, of all but customers' meters."""
-    blocks = [block for block in site.readings if block.quantity != _CUSTOMERS]
+    blocks = [block for block in site.readings if block.quantity != Quantity.DEMAND]
     if not blocks:
         raise ReadingsError(f"{site.folder / FILE}: no flow sensor among the readings: key figures need the inflow")
     plain = site.model_copy(update={"readings": blocks, "step_minutes": _QUARTER})
@@ -112,7 +111,7 @@ def _steps(site: Site, network: Network | None, since: np.datetime64 | None, unt
     slowest = float(data["step"].values[flow].max(initial=0.0)) / 60
     if slowest <= _QUARTER:
         return data
-    step = next((m for m in (20, 30, _COARSEST) if m >= slowest), None)
+    step = next((m for m in (20, 30, 60) if m >= slowest), None)
     if step is None:
         name = str(data["sensor"].values[flow][int(np.argmax(data["step"].values[flow]))])
         raise InputError(f"flow sensor '{name}' speaks every {slowest:g} min: night flow needs an hour or less")

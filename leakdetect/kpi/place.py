@@ -10,87 +10,21 @@ from numpy.typing import NDArray
 
 from leakdetect.kpi import balance, losses
 from leakdetect.kpi.figures import Sheet
+from leakdetect.kpi.given import DAY, Answers, Span
 from leakdetect.kpi.night import N1, NIGHT, NIGHT_USE, Nights, night_day_factor, night_use, real_losses
 from leakdetect.kpi.places import Part
 from leakdetect.network import Network
-from leakdetect.site import Kpi, Place, Site
+from leakdetect.site import Kpi
 from leakdetect.units import M3H
 
 Floats = NDArray[np.float64]
 
 READINGS = "readings"
 """Stands for readings among what is missing."""
-DAY = 86400.0
 KM = 1000.0
 
-_YEAR = 365.25
 _KNOWN = 0.5  # share of days that must be whole for a volume
 _GAPS = 0.99  # share of steps below which a volume is said to have gaps
-
-
-@dataclass(frozen=True)
-class Span:
-    """The time that figures are of (UTC)."""
-
-    since: np.datetime64
-    until: np.datetime64
-
-    @property
-    def days(self) -> float:
-        """Its length [d]."""
-        return float((self.until - self.since) / np.timedelta64(1, "s")) / DAY
-
-    @property
-    def is_year(self) -> bool:
-        """Whether it is twelve months: 365 or 366 days, an hour of a clock change aside."""
-        return abs(self.days - 365.5) < 0.6
-
-    @property
-    def years(self) -> float:
-        """What yearly volumes are multiplied by."""
-        return 1.0 if self.is_year else self.days / _YEAR
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What site.toml says of a place, and how its keys are called there."""
-
-    site: Site
-    name: str
-    place: Place
-    inhabitants: int | None
-    connections: int | None
-
-    @classmethod
-    def of(cls, site: Site, name: str) -> Answers:
-        """Return the answers for a district; '' for the whole."""
-        if not name:
-            return cls(site, name, site.kpi, site.inhabitants, site.connections)
-        district = site.kpi.districts.get(name)
-        if district is None:
-            return cls(site, name, Place(), None, None)
-        return cls(site, name, district, district.inhabitants, district.connections)
-
-    @property
-    def policy(self) -> Kpi:
-        """The keys that hold for all places alike."""
-        return self.site.kpi
-
-    def lacks(self, *keys: str) -> tuple[str, ...]:
-        """Return those keys of this place that are not given, as site.toml has them."""
-        return tuple(self._called(key) for key in keys if self._value(key) is None)
-
-    def lacks_policy(self, *keys: str) -> tuple[str, ...]:
-        """Return those keys of ``[kpi]`` that are not given."""
-        return tuple(f"kpi.{key}" for key in keys if getattr(self.policy, key) is None)
-
-    def _value(self, key: str) -> object:
-        return getattr(self, key) if key in {"inhabitants", "connections"} else getattr(self.place, key)
-
-    def _called(self, key: str) -> str:
-        if self.name:
-            return f"kpi.districts.{self.name}.{key}"
-        return key if key in {"inhabitants", "connections"} else f"kpi.{key}"
 
 
 @dataclass(frozen=True)
@@ -204,9 +138,10 @@ def _balance(sheet: Sheet, answers: Answers, span: Span, of: Nights, inflow: Flo
     place, policy = answers.place, answers.policy
     lacks_input = () if of.whole.sum() >= max(_KNOWN * span.days, 1) else (READINGS,)
     entered = float(of.mean[of.whole].mean()) * span.days * DAY if not lacks_input else 0.0
-    if not lacks_input and entered <= place.exported_m3 * span.years:
-        lacks_input = (READINGS,)  # nothing comes in
     notes = ["gaps"] if np.isfinite(inflow).mean() < _GAPS else []
+    turned = ["below_zero"] if entered < 0 else []
+    sheet.add("system_input", entered, missing=lacks_input, notes=[*notes, *turned])
+    lacks_input = lacks_input or ((READINGS,) if entered <= 0 else ())  # nothing comes in
     yearly = [] if span.is_year else ["scaled_volumes"]
     assumed = ["assumed_unauthorised"] if policy.unauthorised_share is None else []
     lacks_billed = answers.lacks("billed_m3")
@@ -223,7 +158,6 @@ def _balance(sheet: Sheet, answers: Answers, span: Span, of: Nights, inflow: Flo
     known = water or balance.Balance(1.0, 0.0, 0.0, 0.0, 0.0)
     revenue_lacks = (*lacks_input, *lacks_billed)
     negative = ["below_zero"] if known.real < 0 else []
-    sheet.add("system_input", entered, missing=lacks_input, notes=notes)
     sheet.add("water_supplied", known.supplied, missing=lacks_input, notes=[*notes, *(yearly if exported else [])])
     sheet.add("billed", known.billed, missing=revenue_lacks, notes=yearly)
     sheet.add("unbilled", unbilled, notes=yearly if unbilled else ["none_given"])

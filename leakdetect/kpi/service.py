@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from leakdetect.events import Event, Status
 from leakdetect.kpi import directive, leaks, money, sispea
 from leakdetect.kpi.figures import Sheet
-from leakdetect.kpi.place import KM, Answers, Rate, Span
+from leakdetect.kpi.given import Answers, Span
+from leakdetect.kpi.place import KM, Rate
 
 DETECT = "detect"
 """Stands for a first run of ``leakdetect detect`` among what is missing."""
