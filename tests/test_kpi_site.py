@@ -17,7 +17,7 @@ from sample_results import EVENTS
 from small_site import INP, write_network
 
 from leakdetect.epanet import load_network
-from leakdetect.errors import InputError, MissingFileError, ReadingsError, SiteError
+from leakdetect.errors import InputError, LeakdetectError, MissingFileError, ReadingsError, SiteError
 from leakdetect.kpi import export, words
 from leakdetect.kpi.figures import GROUPS, NOTES, UNITS, Figure, Sheet
 from leakdetect.kpi.gather import KeyFigures, key_figures
@@ -358,6 +358,18 @@ def test_pressure_is_epanets(tmp_path: Path) -> None:
     mean = mean_pressure(network, pressures, np.ones(len(network.node_names), dtype=bool))
     np.testing.assert_allclose(mean, expected @ [900, 700, 600] / 2200, atol=0.02)  # P1 + P2, P2 + P3, P3 + P4
     assert "P1   R1   J1   500" in INP
+
+
+def test_a_network_that_epanet_refuses(tmp_path: Path) -> None:
+    folder = write_tank(tmp_path / "site")
+    write_network(folder / "network.inp", " J3   11   1\n", " J3   11   1\n J9   10   0\n")
+    with pytest.raises(LeakdetectError) as caught:
+        key_figures(folder)
+    assert "kpi.average_pressure_m and kpi.night_day_factor_h" in str(caught.value)
+    text = "[kpi]\naverage_pressure_m = 40\nnight_day_factor_h = 24\n[[readings]]"
+    site = (folder / "site.toml").read_text(encoding="utf-8").replace("[[readings]]", text, 1)
+    (folder / "site.toml").write_text(site, encoding="utf-8")
+    assert figure(key_figures(folder), "night_day_factor").value == 24
 
 
 @pytest.mark.shared

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from leakdetect import pipeline
-from leakdetect.errors import InputError, NotFittedError, ReadingsError, SiteError
+from leakdetect.errors import ConvergenceError, InputError, NetworkError, NotFittedError, ReadingsError, SiteError
 from leakdetect.events import Event
 from leakdetect.kpi.figures import Figure, Sheet
 from leakdetect.kpi.given import Answers, Span
@@ -89,7 +89,7 @@ def key_figures(folder: Path, since: np.datetime64 | None = None, until: np.date
         profile = _profile(data, part, site.timezone)
         mean = None
         if network is not None and part.nodes is not None and _needs_model(answers, profile):
-            drawn = drawn_pressures(network) if drawn is None else drawn
+            drawn = _drawn(network) if drawn is None else drawn
             mean = mean_pressure(network, drawn, part.nodes)
         by_night[part.name] = nights(time, part.inflow, step, site.timezone)
         sheet = Sheet(part.name, site.costs.currency)
@@ -119,7 +119,15 @@ def _steps(site: Site, network: Network | None, since: np.datetime64 | None, unt
 
 
 def _needs_model(answers: Answers, profile: tuple[Floats, float]) -> bool:
-    return answers.place.average_pressure_m is None or not np.isfinite(profile[1])
+    known = np.isfinite(profile[1]) or answers.policy.night_day_factor_h is not None
+    return answers.place.average_pressure_m is None or not known
+
+
+def _drawn(network: Network) -> Floats:
+    try:
+        return drawn_pressures(network)
+    except (NetworkError, ConvergenceError) as error:
+        raise type(error)(f"{error}; or do without: give kpi.average_pressure_m and kpi.night_day_factor_h") from error
 
 
 def _profile(data: xr.Dataset, part: Part, timezone: str) -> tuple[Floats, float]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from leakdetect.epanet import Epanet
 from leakdetect.epanet_run import EpanetRun, write_variant
+from leakdetect.errors import NetworkError
 from leakdetect.network import Network, Node
 
 Floats = NDArray[np.float64]
@@ -30,7 +32,9 @@ def drawn_pressures(network: Network) -> Floats:
         If EPANET refuses the file.
     """
     if network.path is None:
-        raise ValueError("the network has no model file")
+        raise NetworkError(f"network {network.name} was not read from a file: EPANET needs one")
+    with Epanet(network):
+        pass  # it says why EPANET refuses a file
     hours = []
     with tempfile.TemporaryDirectory(prefix="pressure-") as folder:
         path = Path(folder) / "day.inp"
