@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from leakdetect.errors import MissingFileError
 from leakdetect.kpi import export, words
 from leakdetect.kpi.figures import GROUPS, NOTES, UNITS
 from leakdetect.kpi.gather import KeyFigures, key_figures
+from leakdetect.site import Kpi, Site
 
 PROJECT = Path(__file__).parents[1]
 
@@ -43,6 +45,16 @@ def test_every_word_is_there_in_both_languages() -> None:
 def test_the_page_explains_every_figure() -> None:
     page = (PROJECT / "docs" / "kpi.md").read_text(encoding="utf-8")
     assert {name for name in (*UNITS, *NOTES) if f"`{name}`" not in page} == set()
+
+
+def test_the_page_has_every_key_of_the_site() -> None:
+    page = (PROJECT / "docs" / "kpi.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    plain = tomllib.loads(text)
+    block = {"glob": "flow.csv", "quantity": "flow", "unit": "m3/h"}
+    site = Site(name="as the page has it", readings=[block], **plain)
+    assert site.kpi.model_fields_set == set(Kpi.model_fields)
+    assert {"inhabitants", "connections"} <= site.model_fields_set
 
 
 @pytest.fixture

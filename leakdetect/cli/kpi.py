@@ -61,15 +61,15 @@ def kpi(
     from leakdetect.site import load_site
 
     found = key_figures(folder, *window(since, until, load_site(folder).timezone))
+    written = write_package(found, out) if out is not None else []
     if format_ is Format.JSON:
         typer.echo(to_json(found))
     elif format_ is Format.CSV:
         typer.echo(to_csv(found), nl=False)
     else:
         _show(found, language)
-    if out is not None:
-        for path in write_package(found, out):
-            log(f"written: {path}")
+    for path in written:
+        log(f"written: {path}")
 
 
 def _show(found: KeyFigures, code: str) -> None:
