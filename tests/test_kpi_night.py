@@ -104,6 +104,15 @@ def test_hours_do_as_well_as_quarters() -> None:
     np.testing.assert_array_equal(found.mean, [11.5, 35.5])
 
 
+def test_an_hour_that_ends_after_the_night_does_not_count() -> None:
+    # India is 5:30 ahead: of whole hours only 21:00 to 22:00 UTC lies between 02:00 and 04:00 local.
+    time = np.arange(np.datetime64("2023-12-31T19", "ns"), np.datetime64("2024-01-01T19", "ns"), np.timedelta64(1, "h"))
+    flow = np.full(time.size, 9.0)
+    flow[1:4] = [1.0, 5.0, 1.0]  # 20:00, 21:00, 22:00
+    found = nights(time, flow, 3600, "Asia/Kolkata")
+    assert on(found, "2024-01-01") == (True, 5.0)
+
+
 def test_what_is_no_night() -> None:
     time = quarters("2024-01-01", "2024-01-02")
     with pytest.raises(InputError, match="divides an hour"):

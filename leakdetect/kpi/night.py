@@ -80,7 +80,8 @@ def nights(time: Times, flow: Floats, step: int, timezone: str) -> Nights:
     begin = np.searchsorted(time, _clock(day, 0, timezone))
     length = np.diff(_clock(np.append(day, day[-1] + 1), 0, timezone)) / np.timedelta64(step, "s")
     end = np.searchsorted(time, _clock(day + 1, 0, timezone))
-    dusk, dawn = (np.searchsorted(time, _clock(day, hour, timezone)) for hour in NIGHT)
+    dusk = np.searchsorted(time, _clock(day, NIGHT[0], timezone))
+    dawn = np.searchsorted(time + np.timedelta64(step, "s"), _clock(day, NIGHT[1], timezone), side="right")
     hour = _HOUR // step
     known = np.isfinite(flow)
     count = np.concatenate([[0], np.cumsum(known)])
