@@ -50,6 +50,7 @@ def found(site: Path) -> KeyFigures:
         ("system_input", "", 20 * (18 * 16 + 6 * 8)),  # 6720
         ("water_supplied", "", 6720 - 400),
         ("billed", "", 4000),  # 73 050 x 20 / 365.25
+        ("water_losses", "", 6320 - 4000 - 200),
         ("real_losses", "", 6320 - 4000 - 200),
         ("non_revenue_share", "", 100 * 2320 / 6320),
         ("uarl", "", (18 * 20 + 0.8 * 1600 + 25 * 8) * 40 / 1000),  # 73.6

@@ -33,11 +33,6 @@ class Balance:
     real: float
 
     @property
-    def authorised(self) -> float:
-        """Authorised consumption [m3]."""
-        return self.billed + self.unbilled
-
-    @property
     def losses(self) -> float:
         """Water losses, apparent and real [m3]."""
         return self.apparent + self.real

@@ -1,4 +1,4 @@
-"""Real losses beside those that no care avoids: UARL and the infrastructure leakage index."""
+"""The losses that no care avoids, by which real losses are divided for the infrastructure leakage index."""
 
 from __future__ import annotations
 
@@ -41,11 +41,6 @@ def uarl(mains: float, connections: float, service: float, pressure: float) -> f
     if min(mains, connections, service) < 0 or per_metre <= 0 or pressure <= 0:
         raise InputError("unavoidable losses need mains, connections and a pressure above 0")
     return per_metre * pressure / 1000 / _DAY
-
-
-def ili(real_losses: float, unavoidable: float) -> float:
-    """Return the infrastructure leakage index [-]: both flows in one unit (Lambert et al. 1999)."""
-    return real_losses / unavoidable
 
 
 def too_small(mains: float, connections: float) -> bool:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from leakdetect.errors import InputError
 
 
-def energy(volume: float, per_m3: float) -> float:
-    """Return the energy that went into a volume [kWh], of m3 and kWh/m3: abstraction, treatment, pumping."""
-    return volume * per_m3
+def carbon(energy: float, per_kwh: float) -> float:
+    """Return the CO2 of a m3 [kg/m3]: of the energy to abstract, treat and pump it [kWh/m3], and of that [kg/kWh].
 
-
-def carbon(energy_kwh: float, per_kwh: float) -> float:
-    """Return the CO2 of an amount of energy [kg], of kWh and kg/kWh (GHG Protocol, scope 2: activity x factor)."""
-    return energy_kwh * per_kwh
+    Activity times emission factor: GHG Protocol, scope 2.
+    """
+    return energy * per_kwh
 
 
 def programme_cost(monitoring: float, visits_in_vain: int, crew: float) -> float:

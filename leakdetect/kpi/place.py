@@ -161,10 +161,11 @@ def _balance(sheet: Sheet, answers: Answers, span: Span, of: Nights, inflow: Flo
     sheet.add("water_supplied", known.supplied, missing=lacks_input, notes=[*notes, *(yearly if exported else [])])
     sheet.add("billed", known.billed, missing=revenue_lacks, notes=yearly)
     sheet.add("unbilled", unbilled, notes=yearly if unbilled else ["none_given"])
+    sheet.add("water_losses", known.losses, missing=revenue_lacks, notes=yearly)
     sheet.add("apparent_losses", known.apparent, missing=lacks, notes=[*assumed, *yearly])
     sheet.add("real_losses", known.real, missing=lacks, notes=[*assumed, *yearly, *negative])
-    sheet.add("non_revenue_water", known.supplied - known.billed, missing=revenue_lacks, notes=yearly)
-    part = 100 * (known.supplied - known.billed) / known.supplied
+    sheet.add("non_revenue_water", known.non_revenue, missing=revenue_lacks, notes=yearly)
+    part = 100 * known.non_revenue / known.supplied
     sheet.add("non_revenue_share", part, missing=revenue_lacks, notes=yearly)
     came, supplied = (None, None) if lacks_input else (entered, known.supplied)
     if not lacks:

@@ -20,7 +20,8 @@ def fill_service(sheet: Sheet, answers: Answers, span: Span, rate: Rate, events:
     """Add the service's figures to its sheet; `rate` is what `place.fill` returned, `events` None before a run."""
     _sispea(sheet, answers, span, rate)
     _directive(sheet, answers, span, rate)
-    _money(sheet, answers, span, rate, events)
+    _leaks(sheet, answers, span, events)
+    _worth(sheet, answers, span, rate)
 
 
 def _sispea(sheet: Sheet, answers: Answers, span: Span, rate: Rate) -> None:
@@ -58,49 +59,49 @@ def _directive(sheet: Sheet, answers: Answers, span: Span, rate: Rate) -> None:
     )
 
 
-def _money(sheet: Sheet, answers: Answers, span: Span, rate: Rate, events: Sequence[Event] | None) -> None:
+def _worth(sheet: Sheet, answers: Answers, span: Span, rate: Rate) -> None:
+    """Add what the real losses of the span cost, in money, energy and CO2."""
     policy, costs = answers.policy, answers.site.costs
-    price = ["assumed_price"] if "water_per_m3" not in costs.model_fields_set else []
+    per_m3, per_kwh = policy.energy_kwh_per_m3, policy.co2_kg_per_kwh
+
+    def add(name: str, factor: float | None, *keys: str, notes: Sequence[str] = ()) -> None:
+        value, low, high = (
+            None if v is None or factor is None else v * span.days * factor
+            for v in (rate.real, rate.real_low, rate.real_high)
+        )
+        missing = (*rate.lacks_real, *answers.lacks_policy(*keys))
+        sheet.add(name, value, low=low, high=high, missing=missing, notes=[*rate.notes, *notes])
+
+    add("cost_of_losses", costs.water_per_m3, notes=_price(answers))
+    add("energy_of_losses", per_m3, "energy_kwh_per_m3")
+    carbon = None if per_m3 is None or per_kwh is None else money.carbon(per_m3, per_kwh)
+    add("co2_of_losses", carbon, "energy_kwh_per_m3", "co2_kg_per_kwh")
+
+
+def _leaks(sheet: Sheet, answers: Answers, span: Span, events: Sequence[Event] | None) -> None:
+    """Add what leaks lost, what finding them earlier saved, and what that cost."""
+    policy, costs = answers.policy, answers.site.costs
     no_run = (DETECT,) if events is None else ()
     raised = leaks.raised_in(events or (), span.since, span.until)
     volume = leaks.total_lost(events or (), span.since, span.until)
     going = ["still_open"] if any(e.status in _ACTIVE for e in raised) else []
+    interval = ["leak_interval"]
     sheet.add("leaks_raised", sum(e.status != Status.DISMISSED for e in raised), missing=no_run, notes=going)
-    sheet.add("leak_volume", volume.best, low=volume.low, high=volume.high, missing=no_run, notes=["leak_interval"])
-
-    scale = {
-        end: None if value is None else value * span.days
-        for end, value in (("value", rate.real), ("low", rate.real_low), ("high", rate.real_high))
-    }
-
-    def of_losses(name: str, factor: float | None, lacks: Sequence[str], notes: Sequence[str] = ()) -> None:
-        ends = {end: None if value is None or factor is None else value * factor for end, value in scale.items()}
-        sheet.add(name, **ends, missing=(*rate.lacks_real, *lacks), notes=[*rate.notes, *notes])
-
-    per_m3, per_kwh = policy.energy_kwh_per_m3, policy.co2_kg_per_kwh
-    of_losses("cost_of_losses", costs.water_per_m3, (), price)
-    of_losses(
-        "energy_of_losses",
-        None if per_m3 is None else money.energy(1.0, per_m3),
-        answers.lacks_policy("energy_kwh_per_m3"),
-    )
-    of_losses(
-        "co2_of_losses",
-        None if per_m3 is None or per_kwh is None else money.carbon(money.energy(1.0, per_m3), per_kwh),
-        answers.lacks_policy("energy_kwh_per_m3", "co2_kg_per_kwh"),
-    )
-
+    sheet.add("leak_volume", volume.best, low=volume.low, high=volume.high, missing=no_run, notes=interval)
     lacks = (*no_run, *answers.lacks_policy("awareness_days"))
     saved = leaks.saved(raised, policy.awareness_days or 0.0)
-    sheet.add("saved_volume", saved.best, low=saved.low, high=saved.high, missing=lacks, notes=["leak_interval"])
     worth = [v * costs.water_per_m3 for v in (saved.best, saved.low, saved.high)]
-    sheet.add("saved_money", worth[0], low=worth[1], high=worth[2], missing=lacks, notes=["leak_interval", *price])
-    lacks_cost = (*no_run, *answers.lacks_policy("monitoring_cost_per_year"))
+    notes = [*interval, *_price(answers)]
+    sheet.add("saved_volume", saved.best, low=saved.low, high=saved.high, missing=lacks, notes=interval)
+    sheet.add("saved_money", worth[0], low=worth[1], high=worth[2], missing=lacks, notes=notes)
     yearly = (policy.monitoring_cost_per_year or 0.0) * span.years
     cost = money.programme_cost(yearly, leaks.visits_in_vain(raised), costs.crew)
+    lacks_cost = (*no_run, *answers.lacks_policy("monitoring_cost_per_year"))
     sheet.add("programme_cost", cost, missing=lacks_cost)
-    if cost <= 0:
-        lacks_cost = (*lacks_cost, "kpi.monitoring_cost_per_year")
-    both = (*lacks, *lacks_cost)
-    back = [100 * money.return_on_investment(w, cost) for w in worth] if not both else [0.0] * 3
-    sheet.add("return_on_investment", back[0], low=back[1], high=back[2], missing=both, notes=["leak_interval", *price])
+    both = (*lacks, *(lacks_cost if cost > 0 else (*no_run, "kpi.monitoring_cost_per_year")))
+    back = [0.0] * 3 if both else [100 * money.return_on_investment(w, cost) for w in worth]
+    sheet.add("return_on_investment", back[0], low=back[1], high=back[2], missing=both, notes=notes)
+
+
+def _price(answers: Answers) -> list[str]:
+    return [] if "water_per_m3" in answers.site.costs.model_fields_set else ["assumed_price"]
