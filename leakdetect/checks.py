@@ -219,7 +219,7 @@ def shown(each: list[SensorCheck], data: xr.Dataset, smallest_group: int) -> lis
     due = sum(row.readings + row.flags.get("missing", 0) for row in meters)
     flags = {str(f.name).lower(): sum(row.flags.get(str(f.name).lower(), 0) for row in meters) for f in Flag}
     together = SensorCheck(
-        sensor=f"{len(meters)} meters together",
+        sensor=f"{len(meters)} meters together" if len(meters) > 1 else "1 meter",
         quantity=meters[0].quantity,
         element="",
         unit=meters[0].unit,

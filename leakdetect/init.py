@@ -135,7 +135,8 @@ def _groups(patterns: Iterable[str], folder: Path, said: list[str]) -> list[_Gro
         said += [f"{path.name}: left out: by its name it holds leaks, not readings" for path in out]
         by_name: dict[str, list[tuple[Path, Sniffed]]] = {}
         for path in [path for path in found if path not in out]:
-            by_name.setdefault(_family(path.name, Path(pattern).name), []).append((path, sniff(path)))
+            name = glob.escape(path.name) if path.is_dir() else _family(path.name, Path(pattern).name)
+            by_name.setdefault(name, []).append((path, sniff(path)))
         for name, members in by_name.items():
             alike: list[list[tuple[Path, Sniffed]]] = []
             for member in members:
@@ -157,7 +158,11 @@ def _overlap(a: Sniffed, b: Sniffed) -> bool:
 
 
 def _expand(pattern: str) -> list[str]:
-    found = sorted(name for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
+    """Return the files a glob names, and the folders that hold Parquet files of which it names none."""
+    named = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    folders = [p for p in named if p.is_dir() and any(q.suffix.lower() in (".parquet", ".pq") for q in p.rglob("*"))]
+    outer = [p for p in folders if not any(p in q.parents for q in named)]
+    found = [str(p) for p in named if p.is_file() or p in outer]
     if not found:
         raise MissingFileError(f"{pattern}: no file matches: correct --readings (and quote it)")
     return found

@@ -106,6 +106,7 @@ class History:
                 with _Told(f"{self}: node '{_shown(self.block, name)}'"):
                     node, taken = client.get_node(name), 0
                     point: bytes | None = None
+                    await node.read_node_class()  # some servers have an empty history of what is not there
                     while True:
                         page = await node.history_read(details, point)
                         page.StatusCode.check()

@@ -66,7 +66,8 @@ class Folder:
 
     def columns(self) -> list[str]:
         """Return the columns' names; in a wide table those that folders are named by are no readings."""
-        return [n for n in self.schema.names if self.block.layout == "long" or n not in self.keys]
+        own = [n for n in self.schema.names if not n.startswith("__index_level_")]  # rows that pandas has numbered
+        return [n for n in own if self.block.layout == "long" or n not in self.keys]
 
     def near(self, window: Window) -> Any:
         """Return the filter that a window is, None where times cannot be compared as they stand."""
@@ -131,7 +132,8 @@ class Fragment:
         """Yield the first rows of the file, if it is the first that the sensors' steps can be learnt from."""
         if self.window.since is None:
             return
-        yield Chunk(self.rows.head(HEAD, schema=self.folder.schema, columns=[*text, *wanted]).to_pandas(), None)
+        rows = self.rows.scanner(self.folder.schema, columns=[*text, *wanted]).head(HEAD)
+        yield Chunk(rows.to_pandas(), None)
 
 
 def fragments(path: Path, block: ReadingsBlock, window: Window) -> Iterator[Fragment]:

@@ -210,8 +210,9 @@ def _first(column: pd.Series) -> Any:
 def _url(written: str) -> sa.URL:
     """Return the URL with its secrets: filled in after it was taken apart, so that they may hold any character."""
     whole = re.fullmatch(r"\$\{\w+\}", written.strip())
+    text = filled(written.strip(), "url") if whole else written
     try:
-        url = sa.make_url(filled(written.strip(), "url") if whole else written)
+        url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):
         what = f"what {written} holds" if whole else f"'{written}'"
         raise SiteError(
