@@ -146,7 +146,7 @@ class _Loader:
         kept_time, kept_values, rows = [], [], 0
         utc = False
         for chunk in source.head(clock, wanted):
-            when = self._times(chunk, clock, block, source, np.zeros(len(chunk.frame), dtype=bool))[0]
+            when = self._when(chunk, clock, block, source)
             for name, sensor in zip(wanted, sensors, strict=True):
                 self.sensors.learn_step(sensor, when[chunk.frame[name].notna().to_numpy() & ~np.isnat(when)])
         for chunk in source.chunks(clock, wanted):
@@ -181,11 +181,11 @@ class _Loader:
         seen.update(known)
         number_of = {n: self._sensor(source, block, n) for n in known if not files.ignored(n, block)}
         for chunk in source.head(text, [block.value]):
-            when = self._times(chunk, clock, block, source, np.zeros(len(chunk.frame), dtype=bool))[0]
-            there = chunk.frame[block.value].notna().to_numpy() & ~np.isnat(when)
-            who = chunk.frame[block.sensor].astype("str").str.strip().to_numpy()
+            when = self._when(chunk, clock, block, source)
+            said = chunk.frame[block.sensor].astype("str").str.strip()
+            said = said.where(chunk.frame[block.value].notna().to_numpy() & ~np.isnat(when))
             for name, sensor in number_of.items():
-                self.sensors.learn_step(sensor, when[there & (who == name)])
+                self.sensors.learn_step(sensor, when[(said == name).to_numpy()])
         for chunk in source.chunks(text, [block.value]):
             values = self._numbers(chunk, block.value, block, source)
             local, there, utc = self._times(chunk, clock, block, source, ~np.isnan(values))
@@ -230,6 +230,10 @@ class _Loader:
         values = np.where(infinite, np.nan, values)
         self.any_reading = self.any_reading or not np.isnan(values).all()
         return values * factor(block.quantity, block.unit)
+
+    def _when(self, chunk: files.Chunk, clock: list[str], block: ReadingsBlock, source: Source) -> times.Times:
+        """Return the times of some first rows, as written, from which steps are learnt."""
+        return self._times(chunk, clock, block, source, np.zeros(len(chunk.frame), dtype=bool))[0]
 
     def _times(
         self, chunk: files.Chunk, clock: list[str], block: ReadingsBlock, source: Source, filled: NDArray[np.bool_]

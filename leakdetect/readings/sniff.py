@@ -70,6 +70,7 @@ def sniff(path: Path) -> Sniffed:
     if file_format == "csv":
         settings |= _dialect(path)
     block = _block(path, settings)
+    chunk: files.Chunk | None
     if path.is_dir():
         names, chunk = _of_folder(path, block)
     else:
