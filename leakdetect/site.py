@@ -226,7 +226,9 @@ def load_site(folder: Path) -> Site:
         raise SiteError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
+        place = list(first["loc"])
+        maps = [place.index(key) for key in ("columns", "dmas") if key in place]  # their keys may be meters' ids
+        where = ".".join(str(part) for part in place[: min(maps, default=len(place)) + 1]) or "file"
         said = {"extra_forbidden": "no such key: see the documentation of site.toml", "missing": "must be given"}
         message = said.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise SiteError(f"{path}: {where}: {message}") from None

@@ -18,89 +18,25 @@ import pandas as pd
 import pytest
 import xarray as xr
 from command import Command
+from street import BETWEEN, CANARY, DAY, FIT_DAYS, IDS, METERS, START, make_street, write_site
 
 from leakdetect import pipeline, privacy
 from leakdetect.checks import check_site
 from leakdetect.epanet import load_network
 from leakdetect.errors import ElementError, InputError, LeakdetectError, NotFittedError
 from leakdetect.netcdf import load_model
-from leakdetect.networks import spread_sensors
-from leakdetect.networks.generator import Plan, generate
-from leakdetect.networks.sensors import Sensors
 from leakdetect.readings import load
-from leakdetect.scenarios import Leak, Scenario, SensorError, simulate
 from leakdetect.sealing import BLOB, SEALED, open_model, open_state, seal_state
 from leakdetect.site import Site, load_site
 from leakdetect.store import Store
 from leakdetect.vault import Vault
 
-START = np.datetime64("2024-03-04T00:00:00")
-DAY = np.timedelta64(86400, "s")
-DAYS, FIT_DAYS = 24, 17
-METERS = 6
-IDS = [f"CANARY-{k}-Rue-du-Lac" for k in range(METERS)]
-CANARY = (777.123456, 812.654321)  # [L/h] what the first of them says, in turn
 UNITS = (1.0, 1 / 3.6e6, 1 / 1000, 1 / 3600)  # L/h to m3/s, m3/h, L/s
-DAY_TWO = START + (FIT_DAYS + 3) * DAY
-
-_SITE = """
-name = "street"
-network = "network.inp"
-{more}
-[[readings]]
-glob = "pressures.csv"
-quantity = "pressure"
-unit = "m"
-
-[[readings]]
-glob = "flows.csv"
-quantity = "flow"
-unit = "m3/h"
-
-[[readings]]
-glob = "meters.csv"
-quantity = "demand"
-unit = "L/h"
-{personal}
-columns = {columns}
-"""
-
-
-def write_site(folder: Path, columns: dict[str, str], personal: str = "", more: str = "") -> None:
-    listed = "{" + ", ".join(f'"{meter}" = "{node}"' for meter, node in columns.items()) + "}"
-    text = _SITE.format(personal=personal, more=more, columns=listed)
-    (folder / "site.toml").write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a site with six meters and a burst, nothing fitted."""
-    folder = tmp_path_factory.mktemp("street") / "site"
-    folder.mkdir()
-    path = folder / "network.inp"
-    path.write_text(generate(Plan(junctions=30, inhabitants=700), 2), encoding="ascii", newline="\n")
-    network = load_network(path)
-    spread = spread_sensors(network, 5)
-    nodes = [n for n, d in zip(network.node_names, network.base_demand.sum(axis=1), strict=True) if d > 0][:METERS]
-    pipes = [network.link_names[i] for i in np.flatnonzero(network.is_pipe)]
-    burst = START + (FIT_DAYS + 1) * DAY
-    scenario = Scenario(
-        seed=1, start=START, days=DAYS, step=3600, error=SensorError(noise=0.02),
-        leaks=[Leak(pipes[12], start=burst, peak=burst, end=None, diameter=0.014)],
-    )  # fmt: skip
-    sensors = Sensors(spread.pressures, spread.flows, spread.levels, tuple(nodes))
-    world = tmp_path_factory.mktemp("world") / "w"
-    simulate(path, world, scenario, sensors=sensors)
-    for name, target in (("Pressures", "pressures"), ("Flows", "flows"), ("Demands", "meters")):
-        frame = pd.read_csv(world / f"2024_SCADA_{name}.csv.gz", sep=";", decimal=",").rename(
-            columns={"Timestamp": "time"}
-        )
-        if target == "meters":
-            frame = frame.rename(columns=dict(zip(nodes, IDS, strict=True)))
-            frame[IDS[0]] = np.resize(CANARY, len(frame))
-        frame.to_csv(folder / f"{target}.csv", index=False)
-    write_site(folder, dict(zip(IDS, nodes, strict=True)))
-    return folder
+    return make_street(tmp_path_factory.mktemp("street"))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +44,7 @@ def detected(street: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the site after a fit and two runs, the second of which goes on from what the first left."""
     folder = shutil.copytree(street, tmp_path_factory.mktemp("detected") / "site")
     pipeline.fit(folder, None, START + FIT_DAYS * DAY)
-    pipeline.detect(folder, None, DAY_TWO)
+    pipeline.detect(folder, None, BETWEEN)
     pipeline.detect(folder)
     return folder
 

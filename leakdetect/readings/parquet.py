@@ -62,7 +62,7 @@ class Folder:
                 partition_base_dir=str(path),
             )
         except (pa.ArrowException, OSError) as error:
-            raise _broken(path, error) from None
+            raise _broken(path, error, hide=block.is_personal) from None
 
     def columns(self) -> list[str]:
         """Return the columns' names; in a wide table those that folders are named by are no readings."""
@@ -159,6 +159,7 @@ def _kind(kind: pa.DataType, time_format: str | None) -> Kind | None:
     return Kind.SECONDS if numeric and time_format == "unix" else None
 
 
-def _broken(path: Path, error: Exception) -> ReadingsError:
-    reason = " ".join(str(error).split())
+def _broken(path: Path, error: Exception, *, hide: bool = False) -> ReadingsError:
+    """Return the error; `hide` a reason that may name a meter."""
+    reason = type(error).__name__ if hide else " ".join(str(error).split())
     return ReadingsError(f"{path}: cannot be read: {reason}: is the file whole, and are all alike?")

@@ -126,8 +126,9 @@ class Table:
             raise ReadingsError(f"{self}: no row has a time in column '{time.name}': set table and time in site.toml")
         kind = kind_of(first, self.block.time_format)
         if kind is None:
+            shown = "what it holds" if self.block.is_personal else f"'{first}'"
             raise ReadingsError(
-                f"{self}: column '{time.name}': '{first}' cannot be compared with a time: make a view in which it is a "
+                f"{self}: column '{time.name}': {shown} cannot be compared with a time: make a view in which it is a "
                 f"timestamp or ISO 8601 text, or set time_format = 'unix' if it counts seconds"
             )
         return kind
@@ -152,8 +153,10 @@ class Table:
             number = isinstance(self._one(sa.select(column).where(column.is_not(None)).limit(1)), int)
             try:
                 return [int(name) if number else name for name in self.block.sensors]
-            except ValueError as error:
-                raise ReadingsError(f"{self}: column '{sensor}' holds numbers: {error}: correct sensors") from None
+            except ValueError:
+                raise ReadingsError(
+                    f"{self}: column '{sensor}' holds numbers: correct sensors in site.toml, which names others"
+                ) from None
         with self._work() as connection:
             found = sa.select(column).where(column.is_not(None)).distinct().order_by(column)
             return list(connection.execute(found).scalars())
