@@ -58,7 +58,9 @@ def make_street(parent: Path) -> Path:
     path.write_text(generate(Plan(junctions=30, inhabitants=700), 2), encoding="ascii", newline="\n")
     network = load_network(path)
     spread = spread_sensors(network, 5)
-    nodes = [n for n, d in zip(network.node_names, network.base_demand.sum(axis=1), strict=True) if d > 0][:METERS]
+    drawn = dict(zip(network.node_names, network.base_demand.sum(axis=1), strict=True))
+    both = [n for n in spread.pressures if drawn[n] > 0][:1]  # has a logger and a meter
+    nodes = (both + [n for n, d in drawn.items() if d > 0 and n not in both])[:METERS]
     pipes = [network.link_names[i] for i in np.flatnonzero(network.is_pipe)]
     burst = START + (FIT_DAYS + 1) * DAY
     scenario = Scenario(

@@ -60,7 +60,7 @@ class Sensors:
 
     def names(self) -> list[str]:
         """Return one name a sensor: its element, and its quantity too where the element has several; a meter's own."""
-        count = Counter(label for (_, label), hidden in zip(self.index, self.pseudonym, strict=True) if not hidden)
+        count = Counter(label for _, label in self.index)
         return [
             hidden or (label if count[label] == 1 else f"{label} {quantity}")
             for (quantity, label), hidden in zip(self.index, self.pseudonym, strict=True)
