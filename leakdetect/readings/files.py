@@ -48,9 +48,9 @@ class Chunk:
 
 
 def matching(pattern: str, folder: Path, *, folders: bool = False) -> list[Path]:
-    """Return the files a glob names (and the folders, where they may be read as one), sorted.
+    """Return the files a glob names, sorted; relative globs are of `folder`.
 
-    Relative globs are of `folder`.
+    Where it names no file it may name `folders`, each to be read as one table.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def matching(pattern: str, folder: Path, *, folders: bool = False) -> list[Path]
         If it names none.
     """
     names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    found = sorted(path for name in names if (path := folder / name).is_file() or (folders and path.is_dir()))
+    every = sorted(folder / name for name in names)
+    found = [path for path in every if path.is_file()] or [path for path in every if folders and path.is_dir()]
     if not found:
         raise MissingFileError(f"{folder / pattern}: no file matches: correct the glob of this [[readings]] block")
     return found

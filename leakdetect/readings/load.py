@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -145,7 +145,7 @@ class _Loader:
         sensors = [self._sensor(source, block, name) for name in wanted]
         kept_time, kept_values, rows = [], [], 0
         utc = False
-        for chunk in source.head(clock, wanted):
+        for chunk in source.head(clock, wanted) if self._unlearnt(sensors) else ():
             when = self._when(chunk, clock, block, source)
             for name, sensor in zip(wanted, sensors, strict=True):
                 self.sensors.learn_step(sensor, when[chunk.frame[name].notna().to_numpy() & ~np.isnat(when)])
@@ -180,7 +180,7 @@ class _Loader:
         known = source.names(block.sensor)
         seen.update(known)
         number_of = {n: self._sensor(source, block, n) for n in known if not files.ignored(n, block)}
-        for chunk in source.head(text, [block.value]):
+        for chunk in source.head(text, [block.value]) if self._unlearnt(number_of.values()) else ():
             when = self._when(chunk, clock, block, source)
             said = chunk.frame[block.sensor].astype("str").str.strip()
             said = said.where(chunk.frame[block.value].notna().to_numpy() & ~np.isnat(when))
@@ -230,6 +230,9 @@ class _Loader:
         values = np.where(infinite, np.nan, values)
         self.any_reading = self.any_reading or not np.isnan(values).all()
         return values * factor(block.quantity, block.unit)
+
+    def _unlearnt(self, sensors: Iterable[int]) -> bool:
+        return any(np.isnan(self.sensors.step[sensor]) for sensor in sensors)
 
     def _when(self, chunk: files.Chunk, clock: list[str], block: ReadingsBlock, source: Source) -> times.Times:
         """Return the times of some first rows, as written, from which steps are learnt."""
