@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CELLS = 1_000_000
 """Values of a result held as the driver gives them, which takes far more memory than an array."""
 
-_HEAD_LONG = 50 * HEAD  # first rows of a long table: those of all its sensors
+_HEAD_LONG = 10 * HEAD  # first rows of a long table: those of all its sensors
 _DRIVERS = {"postgresql": "postgresql+pg8000"}  # where the URL names none
 _EXTRAS = {"postgresql": "leakdetect[postgresql]"}
 _ONLY_READ = {"mysql": "SET SESSION TRANSACTION READ ONLY", "mariadb": "SET SESSION TRANSACTION READ ONLY"}
