@@ -17,7 +17,7 @@ from leakdetect.units import canonical
 
 FILE = "site.toml"
 _SECRET = re.compile(r"\$\{\w+\}")  # the name of an environment variable
-_PASSWORD = re.compile(r"://[^/@]*:(?P<password>[^/@]*)@")
+_PASSWORD = re.compile(r"://[^:/@]*:(?P<user>[^@]+)@|[?&](?:password|pwd)=(?P<option>[^&]+)", re.IGNORECASE)
 _SOURCES = {  # keys that a format needs or may have; those of other formats are refused
     "sql": ({"url"}, {"table", "query", "sensors"}),
     "opcua": ({"url", "columns"}, {"user", "password", "certificate", "private_key", "security"}),
@@ -112,9 +112,8 @@ class ReadingsBlock(_Model):
 
     @model_validator(mode="after")
     def _no_secret_is_written(self) -> ReadingsBlock:
-        inside = _PASSWORD.search(self.url)
-        written = inside["password"] if inside else self.password
-        if written and not _SECRET.fullmatch(written):
+        written = [found["user"] or found["option"] for found in _PASSWORD.finditer(self.url)]
+        if any(not _SECRET.fullmatch(text) for text in [*written, self.password] if text):
             raise ValueError("a password stands here: put it into an environment variable and write ${NAME}")
         return self
 

@@ -65,7 +65,21 @@ def texts(folder: Path) -> dict[str, Any]:
     return {"layout": "long", "sensor": "tag", "value": "v"}
 
 
-WAYS = [plain, by_month, by_sensor, texts]
+def coarse(folder: Path) -> dict[str, Any]:
+    (folder / "h").mkdir()
+    frame = WIDE.astype({"time": "datetime64[ms]"})
+    frame.to_parquet(folder / "h" / "a.parquet", row_group_size=48, index=False)
+    return {}
+
+
+def seconds(folder: Path) -> dict[str, Any]:
+    (folder / "h").mkdir()
+    frame = WIDE.assign(time=(WIDE["time"] - pd.Timestamp(0)) // pd.Timedelta("1s"))
+    frame.to_parquet(folder / "h" / "a.parquet", row_group_size=48, index=False)
+    return {"time_format": "unix"}
+
+
+WAYS = [plain, by_month, by_sensor, texts, coarse, seconds]
 
 
 def same(found: xr.Dataset, since: np.datetime64 | None = None, until: np.datetime64 | None = None) -> None:

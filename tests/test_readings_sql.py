@@ -167,6 +167,8 @@ def test_what_is_wrong_is_named_with_its_mend(historian: Path, values: dict[str,
         ({"table": "t", "url": ""}, "url: must be given"),
         ({"table": "t", "glob": "*.csv"}, "glob: is not for format = 'sql'"),
         ({"table": "t", "url": "postgresql://me:hunter2@h/d"}, "a password stands here"),
+        ({"table": "t", "url": "postgresql://h/d?user=me&password=hunter2"}, "a password stands here"),
+        ({"table": "t", "url": "postgresql://me:hunter/2@h/d"}, "a password stands here"),
         ({"table": "t", "sensors": ["a"]}, "layout = 'long'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -79,8 +80,11 @@ class Folder:
         first, last = limits(kind, window.since, window.until)
         for bound, above in ((first, True), (last, False)):
             if bound is not None:
-                is_time = pa.types.is_timestamp(self.schema.field(name).type)
-                value = pa.scalar(bound, type=self.schema.field(name).type if is_time else None)
+                of = self.schema.field(name).type
+                if pa.types.is_integer(of):
+                    value = pa.scalar(math.floor(bound) if above else math.ceil(bound))
+                else:
+                    value = pa.scalar(bound, type=pa.timestamp("us", of.tz) if pa.types.is_timestamp(of) else None)
                 part = ds.field(name) >= value if above else ds.field(name) <= value
                 found = part if found is None else found & part
         return found
