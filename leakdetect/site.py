@@ -106,6 +106,8 @@ class ReadingsBlock(_Model):
             raise ValueError("table: name a table or view, or write a query: one of the two")
         if self.sensors and self.layout == "wide":
             raise ValueError("sensors: are for layout = 'long'; in a wide table list the others under ignore")
+        if bool(self.certificate) != bool(self.private_key) or (self.security and not self.certificate):
+            raise ValueError("certificate: and private_key belong together, and security needs both")
         if self.personal and self.quantity != Quantity.DEMAND:
             raise ValueError(f"personal: is for meters of customers (quantity = 'demand'), not for {self.quantity}")
         return self

@@ -309,6 +309,22 @@ def test_what_is_held_and_its_end(detected: Path, tmp_path: Path, run: Command) 
     assert "run 'leakdetect fit' again" in run.refused("detect", folder)
 
 
+def test_a_run_goes_on_without_the_meters_past(detected: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(detected, tmp_path / "site")
+    for name in ("leakdetect.db", "series.nc"):
+        (folder / name).unlink()
+    pipeline.detect(folder, None, BETWEEN)
+    [kept] = [h.keep_until for h in privacy.held(load_site(folder)).holdings if h.kind == "state"]
+    until = np.datetime64(f"{kept}") + np.timedelta64(1, "D")
+    model = (folder / "model.nc").rename(tmp_path / "model.nc")  # it would go too
+    removed = privacy.enforce(load_site(folder), until)
+    model.rename(folder / "model.nc")
+    assert [h.kind for h in removed] == ["state"]
+    outcome = pipeline.detect(folder)
+    assert outcome.steps > 48
+    assert outcome.events
+
+
 def test_the_command(detected: Path, tmp_path: Path, run: Command) -> None:
     folder = shutil.copytree(detected, tmp_path / "site")
     held = json.loads(run.ok("privacy", folder, "--json"))

@@ -168,6 +168,12 @@ def test_what_is_wrong_is_named(server: SimpleNamespace, values: dict[str, Any],
     assert PASSWORD not in str(caught.value)
 
 
+def test_no_connection_in_the_clear_by_oversight(server: SimpleNamespace) -> None:
+    for values in ({"security": "SignAndEncrypt"}, {"certificate": "client.der"}):
+        with pytest.raises(ValidationError, match="certificate: and private_key belong together"):
+            ReadingsBlock.model_validate(block(server, **values))
+
+
 def test_a_password_is_not_written_down(server: SimpleNamespace) -> None:
     with pytest.raises(ValidationError, match="a password stands here"):
         ReadingsBlock.model_validate(block(server, password=PASSWORD))

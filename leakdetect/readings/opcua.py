@@ -17,7 +17,7 @@ import pandas as pd
 from leakdetect.errors import MissingExtraError, ReadingsError
 from leakdetect.readings.files import Chunk
 from leakdetect.readings.secrets import filled
-from leakdetect.readings.sources import HEAD, Window
+from leakdetect.readings.sources import Window
 from leakdetect.readings.times import Kind, limits
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from leakdetect.site import ReadingsBlock
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_HEAD = 200  # first values of a node, from which its step is learnt
 _TIMEOUT = 30.0  # [s] of a request
 _POLICY = "Basic256Sha256"
 _SILENT = 10.0  # [s] without a word after which the connection is looked after
@@ -92,7 +93,7 @@ class History:
     def head(self, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
         """See `Source`."""
         if self.window.since is not None:
-            yield from _stepped(self._pages(_FIRST, datetime.now(UTC) + timedelta(days=1), HEAD))
+            yield from _stepped(self._pages(_FIRST, datetime.now(UTC) + timedelta(days=1), _HEAD))
 
     async def _pages(self, first: Any, last: Any, most: int) -> AsyncGenerator[Chunk]:
         """Yield the raw values of each node between two times; at most so many of each unless that is 0."""

@@ -81,7 +81,7 @@ class Folder:
         for bound, above in ((first, True), (last, False)):
             if bound is not None:
                 of = self.schema.field(name).type
-                if pa.types.is_integer(of):
+                if isinstance(bound, float) and pa.types.is_integer(of):
                     value = pa.scalar(math.floor(bound) if above else math.ceil(bound))
                 else:
                     value = pa.scalar(bound, type=pa.timestamp("us", of.tz) if pa.types.is_timestamp(of) else None)
