@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,9 @@ def inside(path: Path) -> Iterator[np.ndarray]:
         connection.close()
 
 
-def traces(values: Iterator[np.ndarray]) -> list[str]:
+def traces(values: Iterator[np.ndarray], also: Iterable[float] = ()) -> list[str]:
     """Return what is there of a meter's id, or of the first meter's values in any unit, as number or as text."""
-    wanted = np.array([value * unit for value in CANARY for unit in UNITS])
+    wanted = np.array([value * unit for value in (*CANARY, *also) for unit in UNITS])
     found = []
     for value in values:
         if value.dtype == np.uint8:
@@ -159,6 +159,12 @@ def test_nothing_that_is_written_or_said_tells_of_a_meter(
     assert pipeline.events(folder)
     assert {p.name: traces(inside(p)) for p in written} == {p.name: [] for p in written}
     assert traces(texts(*said, caplog.text)) == []
+    site = load_site(folder)
+    model = open_model(load_model(site)[0], Vault.of(site), "")
+    means = model["load_demand"].sel(node=list(site.readings[2].columns.values())).values.ravel()
+    assert (means > 0).all()
+    assert traces(arrays(means), means)
+    assert traces(inside(site.model_path), means) == []
 
 
 def plain(folder: Path) -> list[dict[str, Any]]:
