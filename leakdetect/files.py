@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -41,6 +42,32 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while in the `with`; the system frees it when the process ends, however it does.
+
+    Raises
+    ------
+    InputError
+        If another run is in it.
+    """
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another run is under way here: try again when it has finished") from None
+        yield
+    finally:
+        os.close(place)
+
+
+def sweep(path: Path) -> None:
+    """Remove what `replacing` left beside a file when its process was killed; nobody else may be writing there."""
+    for part in path.parent.glob(f".{path.name}.*"):
         part.unlink(missing_ok=True)
 
 

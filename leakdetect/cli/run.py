@@ -195,9 +195,9 @@ def _say(
 
     folder: Path = context.obj
     now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s").astype("datetime64[ns]")
-    repaired = moment(time, load_site(folder).timezone, end=True) if time else None
+    when = moment(time, load_site(folder).timezone, end=True) if time else None
     who = by or os.environ.get("USER") or os.environ.get("USERNAME") or "someone"
-    event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, repaired=repaired)
+    event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, time=when)
     typer.echo(f"{event.id}: {event.status}")
 
 
