@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from leakdetect.network import Network
     from leakdetect.site import Site
 
+NEW = 10
+"""Exit code of `detect` where it raised something."""
+
 _HEADER = ("event", "status", "kind", "since", "until", "m3/h", "most likely", "pipes in zone", "zone m")
 _NUMBERS = ("m3/h", "pipes in zone", "zone m")
 
