@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 
 from leakdetect.errors import InputError
 from leakdetect.events import Candidate, Event, Evidence, Kind, Repair, Status, Zone
-from leakdetect.store import Outcome, Progress, Store, database, decode, encode, outcome
+from leakdetect.store import Outcome, Progress, Store, cuts, database, decode, encode, outcome
+from leakdetect.store.state import kept
 
 T0 = np.datetime64("2024-05-01T00:00", "ns")
 DAY = np.timedelta64(24, "h")
@@ -241,3 +242,26 @@ def test_no_object_gets_into_a_state() -> None:
         encode({"a": np.array([object()])})
     with pytest.raises(TypeError):
         encode({"a": object()})
+
+
+def test_past_states_that_are_kept_are_few_and_some_is_never_far() -> None:
+    there: list[np.datetime64] = []
+    rng = np.random.default_rng(0)
+    until = T0
+    for _ in range(700):
+        there = kept([*there, until], until)
+        assert len(there) <= 16
+        if until - T0 > 100 * DAY:
+            for back, near in ((1, 2), (2, 9), (8, 15), (20, 28), (60, 120)):
+                wanted = until - back * DAY
+                assert any(wanted - near * DAY <= past < wanted for past in there), back
+        until = until + rng.integers(2, 30) * np.timedelta64(1, "h")
+
+
+def test_a_long_run_keeps_states_on_its_way_as_many_short_ones_do() -> None:
+    last = T0 + 400 * DAY + np.timedelta64(5, "h")
+    stops = cuts(T0, last)
+    assert kept([stop - np.timedelta64(1, "h") for stop in stops], last) == [s - np.timedelta64(1, "h") for s in stops]
+    assert len(stops) <= 14
+    assert cuts(T0, T0 + DAY) == []
+    assert cuts(T0, T0 + 2 * DAY) == [T0 + DAY, T0 + 2 * DAY]

@@ -53,7 +53,7 @@ class Database:
         url = sa.URL.create("sqlite", database=str(place)) if isinstance(place, Path) else _url(place)
         self.name = str(place) if isinstance(place, Path) else url.render_as_string(hide_password=True)
         self.file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
-        self._site = zlib.crc32(site.encode()) - 2**31  # what an advisory lock takes
+        self._site = zlib.crc32(site.encode())
         options: dict[str, Any] = {}
         if self.file is not None:
             options = {"connect_args": {"timeout": _WAIT}, "poolclass": sa.pool.NullPool}
@@ -71,7 +71,7 @@ class Database:
         if not newest:
             with self.work(write=True) as connection:
                 if self.file is None:  # sites that begin at once
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATES, 0)))
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(_MIGRATES, 0))))
                 migrate.upgrade(connection, self.name)
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Database:
             with self._engine.execution_options(write=write).begin() as connection:
                 if write and self.file is None:
                     connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(_WAIT * 1000)}"))
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITES, self._site)))
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(_WRITES, self._site))))
                 yield connection
         except sa.exc.DBAPIError as error:
             raise InputError(f"{self.name}: {self._reason(error)}") from error
@@ -115,7 +115,7 @@ class Database:
         except sa.exc.DBAPIError as error:
             raise InputError(f"{self.name}: {self._reason(error)}") from error
         with connection:
-            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_RUNS, self._site))).scalar():
+            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(_RUNS, self._site)))).scalar():
                 raise InputError(f"{self.name}: another run of this site is under way: try again when it has finished")
             try:
                 yield
@@ -129,6 +129,11 @@ class Database:
         said = str(said).split("\n", maxsplit=1)[0]
         usual = ANEW if self.file is not None else "look at the server, and at url under [store] in site.toml"
         return f"{said}: {next((mend for key, mend in _MENDS.items() if key in said.lower()), usual)}"
+
+
+def _key(what: int, site: int) -> sa.Cast[int]:
+    """Return the number of an advisory lock: 64 bits."""
+    return sa.cast(what << 32 | site, sa.BigInteger)
 
 
 def _url(text: str) -> sa.URL:

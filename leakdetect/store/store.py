@@ -66,7 +66,11 @@ class Store:
         self.name = self._base.name
 
     def __enter__(self) -> Store:
-        self._base.open()
+        try:
+            self._base.open()
+        except BaseException:
+            self._base.close()
+            raise
         return self
 
     def __exit__(
