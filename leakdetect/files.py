@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leakdetect.errors import InputError, LeakdetectError, MissingFileError
+
+_NOT_HERE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -54,15 +57,33 @@ def alone(folder: Path) -> Iterator[None]:
     InputError
         If another run is in it.
     """
-    place = os.open(folder, os.O_RDONLY)
+    place = _locked(folder)
     try:
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another run is under way here: try again when it has finished") from None
         yield
     finally:
         os.close(place)
+
+
+def _locked(folder: Path) -> int:
+    try:
+        return _lock(folder, folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+    return _lock(folder / ".lock", folder, os.O_RDWR | os.O_CREAT)  # a disk of another machine locks files only
+
+
+def _lock(path: Path, folder: Path, flags: int) -> int:
+    place = os.open(path, flags, 0o666)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise InputError(f"{folder}: another run is under way here: try again when it has finished") from None
+    except OSError:
+        os.close(place)
+        raise
+    return place
 
 
 def sweep(path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -181,6 +185,22 @@ def test_two_runs_at_once_are_refused_and_a_dead_one_holds_nothing(site: Path) -
     assert pipeline.detect(site, None, day(FIT)).steps
     with alone(site), pytest.raises(InputError, match="another run"):
         pipeline.detect(site)
+
+
+def test_where_folders_cannot_be_locked_a_file_is(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk of another machine."""
+    real = fcntl.flock
+
+    def flock(place: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(place).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real(place, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with alone(site), pytest.raises(InputError, match="another run"), alone(site):
+        pass
+    with alone(site):
+        assert (site / ".lock").is_file()
 
 
 def test_every_run_leaves_a_record(site: Path) -> None:

@@ -52,9 +52,10 @@ def left(folder: Path) -> dict[str, Any]:
                 "sensors": store.sensors(), "series": repr(load_series(site).to_dict())}  # fmt: skip
 
 
-def undisturbed(fitted: Path, folder: Path) -> dict[str, Any]:
-    """Return what runs leave that nothing happens to."""
-    shutil.copytree(fitted, folder)
+@pytest.fixture(scope="module")
+def wanted(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What runs leave that nothing happens to."""
+    folder = shutil.copytree(fitted, tmp_path_factory.mktemp("undisturbed") / "district")
     for number in range(FIRST, LAST + 1):
         pipeline.detect(folder, None, day(number))
     return left(folder)
@@ -77,12 +78,11 @@ def forking(folder: Path, other: Path) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "kills"), [("sqlite", 50), ("postgresql", 15)])
+@pytest.mark.parametrize(("kind", "kills"), [("sqlite", 50), ("postgresql", 8)])
 def test_killed_at_any_moment(
-    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, kills: int
+    fitted: Path, wanted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, kills: int
 ) -> None:
     monkeypatch.delenv("LEAKDETECT_STORE", raising=False)
-    wanted = undisturbed(fitted, tmp_path / "undisturbed")
     site = shutil.copytree(fitted, tmp_path / "district")
     with server() if kind == "postgresql" else _nothing() as url:
         if url:
@@ -92,7 +92,7 @@ def test_killed_at_any_moment(
         reached = []
         with forking(site, shutil.copytree(fitted, tmp_path / "other")) as run:
             for _ in range(kills):
-                status = run(LAST, random.uniform(5, 250))
+                status = run(LAST, random.uniform(5, 200))
                 assert status in {0, 9}
                 reached.append(status)
             assert run(LAST, 60_000) == 0
@@ -132,7 +132,7 @@ def test_a_full_disk(fitted: Path, tmp_path: Path) -> None:
             pipeline.detect(folder, None, day(80))
         before = left(site)
         room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-        for spare in (0, 30_000, 100_000):
+        for spare in (0, 60_000):
             (disk / "other").write_bytes(b"x" * max(room - spare, 0))
             call = [sys.executable, "-c", _MAIN, "detect", str(site), "--to", "2024-04-05"]
             done = subprocess.run(call, capture_output=True, text=True, check=False)
@@ -147,7 +147,7 @@ def test_a_full_disk(fitted: Path, tmp_path: Path) -> None:
         assert left(site) == left(other)
 
 
-@pytest.mark.parametrize("most", [4_096, 20_000, 60_000])
+@pytest.mark.parametrize("most", [4_096, 60_000])
 def test_files_that_may_not_grow(fitted: Path, tmp_path: Path, most: int) -> None:
     """As with a quota: what has no room is said, and the next run goes on as if nothing had been."""
     site = shutil.copytree(fitted, tmp_path / "district")
