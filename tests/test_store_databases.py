@@ -178,6 +178,31 @@ def test_sites_share_a_database_and_nothing_else(place: Path | str) -> None:
         assert (len(a.events()), b.events()) == (1, [])
 
 
+def test_a_site_that_moves_takes_along_what_its_file_holds(place: Path | str, tmp_path: Path) -> None:
+    path = tmp_path / "outgrown.db"
+    with Store(path) as old:
+        keep(old, progress(), [event()], fresh=True, record={"steps": 7}, days={"2024-05-01": {"s": "a"}})
+        old.set_status("e1", Status.CONFIRMED, by="me", at=T0, link="p7")
+        keep(old, progress(until=T0 + 2 * DAY), [event(latest={"flow_m3h": 4.0, "flow_low": 3.0, "flow_high": 5.0})])
+    with Store(place, "other") as other:
+        keep(other, progress(), [event()], fresh=True)
+    with Store(path) as old, Store(place, "a", path) as new:
+        for ask in ("events", "repairs", "known", "days", "sensors"):
+            assert getattr(new, ask)() == getattr(old, ask)(), ask
+        before, after = old.progress(), new.progress()
+        assert before is not None
+        assert after is not None
+        assert (after.until, encode(after.state)) == (before.until, encode(before.state))
+        assert after.run == new.runs()[-1]["number"]
+        assert [r.get("steps") for r in new.runs()] == [7, None]
+        runs = {r["number"]: k for k, r in enumerate(new.runs())} | {None: None}
+        assert [runs[h["run"]] for h in new.history("e1")] == [0, None, 1]
+        assert new.checkpoint(T0 + 2 * DAY)[0] == T0 + DAY  # type: ignore[index]
+        keep(new, progress(until=T0 + 3 * DAY), [event()])
+    with Store(place, "a", path) as new:  # once
+        assert new.progress().until == T0 + 3 * DAY  # type: ignore[union-attr]
+
+
 def test_a_run_on_postgresql_keeps_others_of_its_site_away(postgres: str) -> None:
     with Store(postgres, "a") as one, Store(postgres, "a") as two, Store(postgres, "b") as three:
         with one.alone():

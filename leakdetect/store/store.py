@@ -20,6 +20,7 @@ from leakdetect.errors import InputError
 from leakdetect.events import Event, KnownLeak, Repair, Status, iso, parse_time
 from leakdetect.site import Site
 from leakdetect.store import merging
+from leakdetect.store.adopt import adopt
 from leakdetect.store.database import ANEW, Database
 from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
 from leakdetect.store.outcome import Outcome, Saved, write
@@ -40,7 +41,7 @@ def open_store(site: Site, *, make: bool = True) -> Store | None:
     """
     url = os.environ.get(URL) or site.store.expanded(os.environ)
     if url:
-        return Store(url, site.store.site or site.name)
+        return Store(url, site.store.site or site.name, site.store_path)
     return Store(site.store_path) if make or site.store_path.is_file() else None
 
 
@@ -53,6 +54,8 @@ class Store:
         The SQLite file, made if it is not there, or a database's URL.
     site : str
         By which the site is known in a database that others share.
+    outgrown : path, optional
+        A file whose rows are taken over where the database knows nothing of the site yet.
 
     Raises
     ------
@@ -60,14 +63,15 @@ class Store:
         If it is not such a database, was made by a newer version, or cannot be reached.
     """
 
-    def __init__(self, place: Path | str, site: str = "") -> None:
-        self.site = site
+    def __init__(self, place: Path | str, site: str = "", outgrown: Path | None = None) -> None:
+        self.site, self._outgrown = site, outgrown
         self._base = Database(place, site)
         self.name = self._base.name
 
     def __enter__(self) -> Store:
         try:
             self._base.open()
+            self._take_over()
         except BaseException:
             self._base.close()
             raise
@@ -77,6 +81,17 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._base.close()
+
+    def _take_over(self) -> None:
+        if self._outgrown is None or not self._outgrown.is_file() or self._known():
+            return
+        with Store(self._outgrown) as old, old._base.work() as source, self._base.work(write=True) as target:
+            if target.execute(self._mine(PROGRESS)).first() is None:
+                adopt(source, target, self.site)
+
+    def _known(self) -> bool:
+        with self._base.work() as connection:
+            return connection.execute(self._mine(PROGRESS, PROGRESS.c.until)).first() is not None
 
     def claim(self) -> None:
         """Raise InputError now if the store could not be written later: it is locked, or may not be written to."""
