@@ -14,7 +14,7 @@ from leakdetect.detector import State
 from leakdetect.events import Repair
 
 _DAY = np.timedelta64(24, "h")
-_TIERS = ((1, 3), (7, 28), (56, 392))
+_TIERS = ((1, 2), (7, 21), (56, 168))
 """Of the past `kept` days, one state in each `apart` days."""
 
 
@@ -47,7 +47,7 @@ class Progress:
 def kept(untils: Iterable[np.datetime64], newest: np.datetime64) -> list[np.datetime64]:
     """Return those of past states that are kept once `newest` is reached: the last of each day, week or eight weeks.
 
-    The further back the fewer; about a dozen at most. What is kept now was kept at every time before.
+    The further back the fewer; about eight. What is kept now was kept at every time before.
     """
     chosen: dict[tuple[int, int], np.datetime64] = {}
     for until in sorted(untils):
