@@ -178,6 +178,19 @@ def test_sites_share_a_database_and_nothing_else(place: Path | str) -> None:
         assert (len(a.events()), b.events()) == (1, [])
 
 
+def test_who_may_not_write_may_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a folder?#%20"
+    folder.mkdir()
+    with Store(folder / "leakdetect.db") as store:
+        keep(store, progress(), [event()], fresh=True)
+    monkeypatch.setattr(database.os, "access", lambda *_: False)
+    with Store(folder / "leakdetect.db") as store:
+        assert store.events() == [event()]
+        with pytest.raises(InputError, match="make the file and its folder writable"):
+            store.claim()
+    assert [p.name for p in folder.iterdir()] == ["leakdetect.db"]
+
+
 def test_a_site_that_moves_takes_along_what_its_file_holds(place: Path | str, tmp_path: Path) -> None:
     path = tmp_path / "outgrown.db"
     with Store(path) as old:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -54,11 +55,13 @@ class Database:
         self.name = str(place) if isinstance(place, Path) else url.render_as_string(hide_password=True)
         self.file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         self._site = zlib.crc32(site.encode())
+        self._looks = self.file is not None and _only_to_read(self.file)
         options: dict[str, Any] = {}
         if self.file is not None:
             options = {"connect_args": {"timeout": _WAIT}, "poolclass": sa.pool.NullPool}
-            if _only_to_read(self.file):  # else SQLite would want to write its log beside it
-                url = sa.make_url(f"sqlite:///file:{self.file}?mode=ro&immutable=1&uri=true")
+            if self._looks:  # else SQLite would want to write its log beside it
+                query = {"mode": "ro", "immutable": "1", "uri": "true"}
+                url = sa.URL.create("sqlite", database=f"file:{quote(str(self.file))}", query=query)
         self._engine = sa.create_engine(url, **options)
         if self.file is not None:
             sa.event.listen(self._engine, "connect", _by_hand)
@@ -87,6 +90,8 @@ class Database:
         InputError
             If the database cannot be reached, read or written; nothing is changed then.
         """
+        if write and self._looks:
+            raise InputError(f"{self.name}: may not be written to: make the file and its folder writable")
         try:
             with self._engine.execution_options(write=write).begin() as connection:
                 if write and self.file is None:
