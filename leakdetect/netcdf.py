@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Final
 
+import h5netcdf
 import numpy as np
 import xarray as xr
 
@@ -92,7 +94,10 @@ def load_series(site: Site) -> xr.Dataset:
 
 def _write(data: xr.Dataset, path: Path) -> None:
     """Write a file at once: HDF5 itself does not outlive a disk that is full."""
-    path.write_bytes(data.to_netcdf(engine=_ENGINE))
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        data.dump_to_store(xr.backends.H5NetCDFStore(file))
+    path.write_bytes(buffer.getvalue())
 
 
 def _read(path: Path, kind: str, mend: str) -> xr.Dataset:
