@@ -1,7 +1,8 @@
 """A process that starts daily runs to be killed: it has loaded everything, and forks one for each line it reads.
 
 ``python killed_calls.py FOLDER OTHER``; a line ``LAST MILLISECONDS`` runs each day from where runs stopped to LAST in a
-child that is killed after that time. It answers with the child's exit status. It has one thread, so it may fork.
+child that is killed after that time, or not if none is given. It answers with the child's exit status. It has one
+thread, so it may fork.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ def main() -> None:
     folder = Path(sys.argv[1])
     pipeline.detect(Path(sys.argv[2]), None, day(72))  # loads all that a run needs
     for line in sys.stdin:
-        last, patience = line.split()
+        last, *patience = line.split()
         child = os.fork()
         if child == 0:
             run(folder, int(last))
+            while patience:  # until it is killed
+                pipeline.detect(folder, None, day(int(last)))
             os._exit(0)
         watch = os.pidfd_open(child)
-        if not select.select([watch], [], [], float(patience) / 1000)[0]:
+        if patience and not select.select([watch], [], [], float(patience[0]) / 1000)[0]:
             os.kill(child, signal.SIGKILL)
         os.close(watch)
         print(os.waitpid(child, 0)[1], flush=True)

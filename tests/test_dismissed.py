@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from district_site import day, make, readings, write
+from district_site import day, readings, write
 from test_store import DAY, T0, event, keep, progress
 
 from leakdetect import demo, pipeline
@@ -16,14 +16,9 @@ from leakdetect.events import Candidate, Event, Status, Zone
 from leakdetect.store import Store
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("dismissed") / "district")
-
-
 @pytest.fixture
-def site(fitted: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(fitted, tmp_path / "district")
+def site(fitted_district: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(fitted_district, tmp_path / "district")
 
 
 def dismissed_at(site: Path, number: float) -> Event:

@@ -248,8 +248,8 @@ def test_processes_that_begin_at_once_make_one_layout(postgres: str) -> None:
     with plain.connect() as connection:
         connection.execute(sa.text("CREATE DATABASE many"))
     plain.dispose()
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.map(_open, [postgres.replace("/postgres", "/many")] * 3)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(_open, [postgres.replace("/postgres", "/many")] * 2)
 
 
 @pytest.mark.parametrize(
