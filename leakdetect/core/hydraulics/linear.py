@@ -102,7 +102,8 @@ def _eliminate(
     for g in range(len(group) - 1):
         begin, end = group[g], group[g + 1]
         place = _within(begin, end, place, column, row, update, diagonal, below, right, pivot, share[0])
-        place = _beyond(begin, end, place, column, update, below, pivot, share)
+        if end > begin + 1:
+            place = _beyond(begin, end, place, column, update, below, pivot, share)
 
 
 @compiled
@@ -125,14 +126,14 @@ def _within(
                 diagonal[other, b] -= below[a, b] * factor[b]
             for b in range(width):
                 right[other, b] -= right[k, b] * factor[b]
-            if other < end:
+            if other < end or end == begin + 1:  # one alone is done with at once
                 for c in range(a + 1, last):
                     changed = update[place + c - a - 1]
                     for b in range(width):
                         below[changed, b] -= below[c, b] * factor[b]
             for b in range(width):
                 below[a, b] = factor[b]
-            if k < end - 1 or other < end:
+            if k < end - 1 or other < end or end == begin + 1:
                 place += last - a - 1
     return place
 

@@ -65,6 +65,7 @@ class _Space:
         self.flow, self.conductance, self.correction = (np.empty((links, width)) for _ in range(3))
         self.draw, self.diagonal, self.right = (np.empty((size, width)) for _ in range(3))
         self.head, self.below = np.empty((size + fixed, width)), np.empty((entries, width))
+        self.nbytes: int = sum(array.nbytes for array in vars(self).values())
 
 
 class Solver:
@@ -74,14 +75,15 @@ class Solver:
     ----------
     problem : Problem
     tolerance : float, optional
-        Head that may be out of balance, summed over all links [m]; by default 1e-8 a link, but no less than 1e-5.
+        Head that may be out of balance, summed over all links, so that no node's head is further off [m]; by default
+        1e-8 a link, but 1e-5 at least and 1e-3 at most.
     width : int
         States side by side, a power of 2.
     """
 
     def __init__(self, problem: Problem, tolerance: float | None = None, width: int = _WIDTH) -> None:
         self.problem, self.width = problem, width
-        self.tolerance = max(1e-5, 1e-8 * len(problem.start)) if tolerance is None else tolerance
+        self.tolerance = min(max(1e-5, 1e-8 * len(problem.start)), 1e-3) if tolerance is None else tolerance
         self._forest = find_forest(problem)
         nodes, links = len(problem.fixed), len(problem.start)
         inner = np.setdiff1d(np.arange(links), self._forest.link)
@@ -101,6 +103,11 @@ class Solver:
         self._space = _Space(len(self._links), len(self._pattern.node), len(self._fixed), len(self._pattern.row), width)
         self._friction, self._branches = Friction(problem, self._links), Friction(problem, self._forest.link)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that `width` states side by side take, all of which each trial goes through."""
+        return self._space.nbytes
+
     def solve(
         self, demand: ArrayLike, head: ArrayLike, setting: ArrayLike | None = None, guess: Steady | None = None
     ) -> Steady:
@@ -115,8 +122,7 @@ class Solver:
         setting : array_like, shape (B, D) or (D,), optional
             Of `Problem.devices`, as `Problem.setting`, which is the default; a pump of speed 0 is shut.
         guess : Steady, optional
-            Its first state is where all begin, with flows as many times as large as demand: best one from the middle
-            of the batch.
+            Its first state is where all begin: best one from the middle of the batch.
         """
         problem, forest = self.problem, self._forest
         wanted = np.array(demand, dtype=float, ndmin=2)
@@ -125,17 +131,16 @@ class Solver:
         chosen = problem.devices
         aims = np.asarray(problem.setting[chosen] if setting is None else setting, dtype=float)
         aims = np.ascontiguousarray(np.broadcast_to(aims, (count, len(chosen))))
-        begin, like, more = problem.guess, None, np.ones(count)
+        begin, like = problem.guess, None
         if guess is not None and guess.converged[0]:
             begin, like = guess.flow[0], guess.status[0]
-            more = self._more(wanted, begin)
         out = Steady(
             np.empty((count, len(problem.fixed))), np.empty((count, len(problem.start))),
             first_status(problem, aims, like), np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64),
         )  # fmt: skip
         carried = np.empty((count, len(forest.link)))
         _gather(forest.tip, forest.base, wanted, carried)
-        self._core(wanted, given, aims, begin[self._links], more, out)
+        self._core(wanted, given, aims, begin[self._links], out)
         out.head[:, self._fixed] = given
         outwards = np.where(problem.start[forest.link] == forest.base, carried, -carried)
         out.flow[:, forest.link] = outwards
@@ -156,16 +161,7 @@ class Solver:
             out[first : first + self.width] = (correction / conductance).T[: len(rows)]
         return out
 
-    def _more(self, demand: Floats, flow: Floats) -> Floats:
-        """Return how many times as much as in another state is withdrawn in all, shape (B,), within a decade."""
-        fixed = self.problem.fixed
-        before = flow @ (fixed[self.problem.start] * 1.0 - fixed[self.problem.end])
-        after = np.empty(len(demand))
-        _total(demand, ~fixed, after)
-        ratio = after / before if before else np.ones(len(demand))
-        return np.where(np.abs(np.log10(np.maximum(ratio, 0.01))) < 1.0, ratio, 1.0)
-
-    def _core(self, demand: Floats, given: Floats, aims: Floats, begin: Floats, more: Floats, out: Steady) -> None:
+    def _core(self, demand: Floats, given: Floats, aims: Floats, begin: Floats, out: Steady) -> None:
         """Solve for what is left without branches, and write it out."""
         pattern, devices = self._pattern, self._devices
         size, width, space = len(pattern.node), self.width, self._space
@@ -181,7 +177,7 @@ class Solver:
             rows = np.arange(following, following + len(taken))
             following += len(taken)
             row[free], row[taken], trial[free] = -1, rows, 0
-            flow[:, taken] = begin[:, None] * more[rows]
+            flow[:, taken] = begin[:, None]
             _load(rows, taken, pattern.node, demand, draw)
             _load(rows, taken, np.arange(len(self._fixed)), given, head[size:])
             _load(rows, taken, np.arange(len(setting)), aims, setting)
@@ -225,16 +221,6 @@ def _unload(rows: Ints, places: Ints, columns: Ints, values: Floats, out: Floats
     for k in range(len(columns)):
         for n in range(len(rows)):
             out[rows[n], columns[k]] = values[k, places[n]]
-
-
-@compiled
-def _total(values: Floats, counted: Bools, out: Floats) -> None:
-    """Sum rows of (B, N), those columns that count: out (B,)."""
-    for row in range(len(values)):
-        out[row] = 0.0
-        for k in range(len(counted)):
-            if counted[k]:
-                out[row] += values[row, k]
 
 
 @compiled
