@@ -1,8 +1,8 @@
 """A process that starts daily runs to be killed: it has loaded everything, and forks one for each line it reads.
 
-``python killed_calls.py FOLDER OTHER``; a line ``LAST MILLISECONDS`` runs each day from where runs stopped to LAST in a
-child that is killed after that time, or not if none is given. It answers with the child's exit status. It has one
-thread, so it may fork.
+``python killed_calls.py FOLDER OTHER``; a line ``LAST SHARE`` runs each day from where runs stopped to LAST in a child
+that is killed after so many times what a run takes, or not if no share is given. It answers with the child's exit
+status. It has one thread, so it may fork.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 from district_site import day
@@ -37,16 +38,20 @@ def run(folder: Path, last: int) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     pipeline.detect(Path(sys.argv[2]), None, day(72))  # loads all that a run needs
+    start = monotonic()
+    for number in range(73, 77):
+        pipeline.detect(Path(sys.argv[2]), None, day(number))
+    usual = (monotonic() - start) / 4
     for line in sys.stdin:
-        last, *patience = line.split()
+        last, *share = line.split()
         child = os.fork()
         if child == 0:
             run(folder, int(last))
-            while patience:  # until it is killed
+            while share:  # until it is killed
                 pipeline.detect(folder, None, day(int(last)))
             os._exit(0)
         watch = os.pidfd_open(child)
-        if patience and not select.select([watch], [], [], float(patience[0]) / 1000)[0]:
+        if share and not select.select([watch], [], [], float(share[0]) * usual)[0]:
             os.kill(child, signal.SIGKILL)
         os.close(watch)
         print(os.waitpid(child, 0)[1], flush=True)

@@ -59,14 +59,14 @@ def wanted(fitted_district: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 
 @contextmanager
 def forking(folder: Path, other: Path) -> Iterator[Any]:
-    """Give a function that runs to a day and is killed after some milliseconds; it returns the exit status."""
+    """Give a function that runs to a day and is killed after a share of a run's time; it returns the status."""
     call = [sys.executable, Path(__file__).with_name("killed_calls.py"), folder, other]
     with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
 
-        def run(last: int, patience: float | str = "") -> int:
-            process.stdin.write(f"{last} {patience}\n")  # type: ignore[union-attr]
+        def run(last: int, share: float | str = "") -> int:
+            process.stdin.write(f"{last} {share}\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
             return int(process.stdout.readline())  # type: ignore[union-attr]
 
@@ -92,7 +92,7 @@ def test_killed_at_any_moment(
         random = np.random.default_rng(0)
         with forking(site, shutil.copytree(fitted_district, tmp_path / "other")) as run:
             for last in np.linspace(FIRST, LAST, kills, dtype=int):
-                assert run(last, random.uniform(5, 200)) == signal.SIGKILL
+                assert run(last, random.uniform(0.02, 1.6)) == signal.SIGKILL
             assert run(LAST) == 0
         found = left(site)
         for key, value in wanted.items():
