@@ -181,3 +181,26 @@ class Repair:
 
     link: str
     time: np.datetime64
+
+
+@dataclass(frozen=True)
+class KnownLeak:
+    """A leak that people found.
+
+    Attributes
+    ----------
+    link : str
+        Where; '' in a district without a drawing.
+    start, end : datetime64
+        When it ran (UTC); end is None while it does.
+    flow_m3h : float
+        When it was raised.
+    sensors : tuple of str
+        Those that told of it.
+    """
+
+    link: str
+    start: np.datetime64
+    end: np.datetime64 | None
+    flow_m3h: float
+    sensors: tuple[str, ...]

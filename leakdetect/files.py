@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leakdetect.errors import InputError, LeakdetectError, MissingFileError
+
+_NOT_HERE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -41,6 +45,50 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while in the `with`; the system frees it when the process ends, however it does.
+
+    Raises
+    ------
+    InputError
+        If another run is in it.
+    """
+    place = _locked(folder)
+    try:
+        yield
+    finally:
+        os.close(place)
+
+
+def _locked(folder: Path) -> int:
+    try:
+        return _lock(folder, folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+    return _lock(folder / ".lock", folder, os.O_RDWR | os.O_CREAT)  # a disk of another machine locks files only
+
+
+def _lock(path: Path, folder: Path, flags: int) -> int:
+    place = os.open(path, flags, 0o666)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        raise InputError(f"{folder}: another run is under way here: try again when it has finished") from None
+    except OSError:
+        os.close(place)
+        raise
+    return place
+
+
+def sweep(path: Path) -> None:
+    """Remove what `replacing` left beside a file when its process was killed; nobody else may be writing there."""
+    for part in path.parent.glob(f".{path.name}.*"):
         part.unlink(missing_ok=True)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Final
 
+import h5netcdf
 import numpy as np
 import xarray as xr
 
@@ -23,7 +25,7 @@ _TEXT = (SENSOR, "quantity", "element", "dma", "unit")
 def write_model(model: xr.Dataset, path: Path, detector: str) -> xr.Dataset:
     """Write a fitted model with its detector's name to a file; return what was written."""
     stamped = model.assign_attrs(file=_MODEL, detector=detector)
-    stamped.to_netcdf(path, engine=_ENGINE)
+    _write(stamped, path)
     return stamped
 
 
@@ -79,7 +81,7 @@ def write_series(series: xr.Dataset, path: Path) -> None:
     plain = series.assign_coords({name: (SENSOR, series[name].values.astype(str)) for name in _TEXT})
     for variable in plain.variables.values():
         variable.encoding = {"zlib": True, "complevel": 1} if variable.ndim == 2 else {}
-    plain.to_netcdf(path, engine=_ENGINE)
+    _write(plain, path)
 
 
 def load_series(site: Site) -> xr.Dataset:
@@ -88,6 +90,14 @@ def load_series(site: Site) -> xr.Dataset:
     series = _read(path, _SERIES, "remove it: the next 'leakdetect detect' begins it anew")
     series["usable"] = series["usable"].astype(bool)
     return series.assign_coords({name: (SENSOR, series[name].values.astype(object)) for name in _TEXT})
+
+
+def _write(data: xr.Dataset, path: Path) -> None:
+    """Write a file at once: HDF5 itself does not outlive a disk that is full."""
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
+        data.dump_to_store(xr.backends.H5NetCDFStore(file))
+    path.write_bytes(buffer.getvalue())
 
 
 def _read(path: Path, kind: str, mend: str) -> xr.Dataset:

@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from leakdetect import readings
-from leakdetect.detector import Detector, State
+from leakdetect.daily import Job, Outcome, Tell, shared, take
+from leakdetect.detector import Detector
 from leakdetect.detectors import build
 from leakdetect.epanet import load_network
 from leakdetect.errors import InputError, NotFittedError, ReadingsError
-from leakdetect.events import Event, Repair, Status, Zone
-from leakdetect.files import replacing
-from leakdetect.netcdf import joined_series, load_model, load_series, series_path, write_model, write_series
+from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
+from leakdetect.files import alone, replacing, sweep
+from leakdetect.late import first_readings
+from leakdetect.netcdf import load_model, load_series, series_path, write_model
 from leakdetect.network import Network
-from leakdetect.schema import TIME, Quantity
-from leakdetect.sealing import open_model, open_state, seal_model, seal_state
+from leakdetect.schema import SENSOR, TIME, Quantity
+from leakdetect.sealing import open_model, seal_model
 from leakdetect.site import Site, load_site
 from leakdetect.stages import quality
-from leakdetect.store import Progress, Store
+from leakdetect.store import Store, open_store
 from leakdetect.vault import Vault
 
-Tell = Callable[[str, float], None]
-"""Told what is done and how far it is (0 to 1)."""
-
-_PIECE = np.timedelta64(60, "D")  # steps that a detector takes at once
 _SAME_REPAIR = np.timedelta64(7, "D")  # a repair in the list and one said of an event may differ by so much
 
 
 def _quiet(_what: str, _share: float) -> None:
     pass
-
-
-class _Share:
-    """Tells the whole's share of a detector that knows its piece only."""
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell, self._done, self._all = tell, 0, 1
-
-    def of(self, done: int, every: int) -> None:
-        self._done, self._all = done, every
-
-    def __call__(self, what: str, share: float) -> None:
-        self._tell(what, (self._done + min(share, 1.0)) / self._all)
 
 
 # -- what a site holds -------------------------------------------------------------------------------------------
@@ -75,7 +60,8 @@ def steps_of(
     Returns
     -------
     Dataset
-        As `quality.to_steps` has it; ``last_reading`` is, of every step, the time at which it was known to be complete.
+        As `quality.to_steps` has it; ``last_reading`` is, of every step, the time at which it was known to be complete,
+        ``first_reading`` that of each sensor's first reading among those that were looked at.
 
     Raises
     ------
@@ -86,7 +72,9 @@ def steps_of(
     flagged = quality.flag(readings.load(site, since=context, until=until, network=network))
     seconds = site.step_minutes * 60
     steps = quality.to_steps(flagged, float(seconds))
-    steps = steps.assign_coords(last_reading=(TIME, _complete_at(steps, flagged, seconds)))
+    steps = steps.assign_coords(
+        last_reading=(TIME, _complete_at(steps, flagged, seconds)), first_reading=(SENSOR, first_readings(flagged))
+    )
     steps.attrs["step_seconds"] = seconds
     if since is not None:
         steps = steps.isel({TIME: slice(int(np.searchsorted(steps[TIME].values, since)), None)})
@@ -103,26 +91,37 @@ def _complete_at(steps: xr.Dataset, data: xr.Dataset, seconds: int) -> NDArray[n
     return latest
 
 
-def detector_of(site: Site, network: Network | None, tell: Tell = _quiet, said: Sequence[Repair] = ()) -> Detector:
+def repairs_of(site: Site, network: Network | None, said: Sequence[Repair] = ()) -> list[Repair]:
+    """Return the site's list of repairs, and those that people said of events and that are not in it."""
+    listed = readings.load_repairs(site, network)
+    known = list(listed)
+    for repair in said:
+        if not any(r.link == repair.link and abs(r.time - repair.time) <= _SAME_REPAIR for r in listed):
+            known.append(repair)
+    return known
+
+
+def detector_of(
+    site: Site, network: Network | None, tell: Tell = _quiet, repairs: Sequence[Repair] | None = None,
+    known: Sequence[KnownLeak] = (),
+) -> Detector:  # fmt: skip
     """Return the detector that fits the site: with a network and pressures the model-based one, else the inflow's.
 
     Parameters
     ----------
     site, network : see their classes
     tell : callable, optional
-    said : sequence of Repair
-        What people said of events, beside the site's list of repairs.
+    repairs : sequence of Repair, optional
+        From `repairs_of`; the site's list if not given.
+    known : sequence of KnownLeak
+        That a fit is to reckon with.
     """
     pressures = {Quantity.PRESSURE, Quantity.HEAD}
     name = "hydraulic" if network and any(b.quantity in pressures for b in site.readings) else "inflow"
-    repairs = readings.load_repairs(site, network)
-    listed = list(repairs)
-    for repair in said:
-        if not any(r.link == repair.link and abs(r.time - repair.time) <= _SAME_REPAIR for r in listed):
-            repairs.append(repair)
     return build(
-        name, network=network, timezone=site.timezone, settings=site.detection, repairs=repairs,
-        zones=_zones(site, network), progress=tell,
+        name, network=network, timezone=site.timezone, settings=site.detection,
+        repairs=repairs_of(site, network) if repairs is None else repairs, known=known, zones=_zones(site, network),
+        progress=tell,
     )  # fmt: skip
 
 
@@ -142,13 +141,16 @@ def fit(
 ) -> xr.Dataset:
     """Fit the leak-free picture of a site on a past window and write ``model.nc``; return the model.
 
+    Leaks that people confirmed or mended, and said where, are known to it.
+
     Raises
     ------
     LeakdetectError
         Of one kind or another where site, network or readings do not allow it; nothing is written then.
     """
     site, network = open_site(folder)
-    detector = detector_of(site, network, tell)
+    said, known = _taught(site)
+    detector = detector_of(site, network, tell, repairs_of(site, network, said), known)
     with replacing(site.model_path) as part:
         tell("read", 0.0)
         data = steps_of(site, network, since, until)
@@ -159,35 +161,25 @@ def fit(
         return open_model(model, vault, str(site.model_path))
 
 
+def _taught(site: Site) -> tuple[list[Repair], list[KnownLeak]]:
+    """Return what people said of events that a fit can learn from."""
+    store = open_store(site, make=False)
+    if store is None:
+        return [], []
+    with store:
+        return store.repairs(), store.known()
+
+
 # -- detect ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Of a run.
-
-    Attributes
-    ----------
-    events : list of Event
-        Open at some time in the window.
-    new : int
-        How many of the site's events this run raised.
-    until : datetime64 or None
-        Last step that all runs so far have taken.
-    steps : int
-        Taken by this run.
-    """
-
-    events: list[Event]
-    new: int
-    until: np.datetime64 | None
-    steps: int = 0
 
 
 def detect(
     folder: Path, since: np.datetime64 | None = None, until: np.datetime64 | None = None, tell: Tell = _quiet
 ) -> Outcome:
     """Take what is new since the last run, raise events, keep them.
+
+    What came late or was corrected in the site's `late_days`, and repairs that were told late, are taken too: the
+    detector goes back to before them. Two runs at once are refused; a run that is killed leaves what was there before.
 
     Parameters
     ----------
@@ -202,95 +194,53 @@ def detect(
     LeakdetectError
         Where site, model or readings do not allow it; all that is kept then stays as it was.
     """
+    started = np.datetime64("now")
     site, network = open_site(folder)
+    with alone(folder), ExitStack() as stack:
+        store = open_store(site, make=False)
+        if store is None and not os.access(site.folder, os.W_OK):
+            raise InputError(f"{site.folder}: permission denied: make the folder writable")
+        if store is not None:
+            stack.enter_context(store)
+            stack.enter_context(store.alone())
+            store.claim()
+        try:
+            sweep(series_path(site))
+            return take(_job(site, network, store, tell, started), store, since, until)
+        except Exception as error:
+            if store is not None:
+                with suppress(InputError):  # where that cannot be written either, what went wrong first is said
+                    store.record(started, {"outcome": "failed", "error": f"{type(error).__name__}: {error}"})
+            raise
+
+
+def _job(site: Site, network: Network | None, store: Store | None, tell: Tell, started: np.datetime64) -> Job:
     vault = Vault.of(site)
     model, checksum = load_model(site)
     model = open_model(model, vault, str(site.model_path))
-    progress, said, known = _left(site)
-    if progress is not None and progress.model != checksum:
-        progress = None  # another model: begin anew
-    told = _Share(tell)
-    detector = detector_of(site, network, told, said)
+    told = shared(tell)
+    repairs = repairs_of(site, network, store.repairs() if store else ())
+    detector = detector_of(site, network, told, repairs)
     if model.attrs.get("detector") != detector.name:
         raise NotFittedError(
             f"{site.model_path}: was fitted for the {model.attrs.get('detector')} detector, the site now calls for "
-            f"the {detector.name} one: run 'leakdetect fit {folder}' again"
+            f"the {detector.name} one: run 'leakdetect fit {site.folder}' again"
         )
-    begin = since if progress is None else progress.until + np.timedelta64(site.step_minutes, "m")
-    idle = Outcome(_open_between(known, since, until), 0, progress.until if progress else None)
-    if begin is not None and until is not None and begin > until:
-        return idle
-    tell("read", 0.0)
-    data = steps_of(site, network, begin, until)
-    times = data[TIME].values
-    if not len(times):
-        if progress is None:
-            raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
-        return idle
-    state = open_state(progress.state, vault, str(site.store_path)) if progress else detector.begin(model)
-    try:
-        state, events, grown = _scan(detector, model, state, data, told)
-    except NotFittedError as error:
-        raise NotFittedError(f"{site.model_path}: {error}") from error
-    kept = seal_state(state, data, vault)
-    reached = Progress(checksum, progress.begun if progress else times[0], times[-1], kept)
-    series = joined_series(site, grown, fresh=progress is None)
-    with replacing(series_path(site)) as part, Store(site.store_path) as store:
-        write_series(series, part)
-        new = store.save(reached, events, fresh=progress is None)
-        return Outcome(_open_between(store.events(), since, until), new, times[-1], len(times))
 
+    def read(first: np.datetime64 | None, last: np.datetime64 | None) -> xr.Dataset:
+        return steps_of(site, network, first, last)
 
-def _left(site: Site) -> tuple[Progress | None, list[Repair], list[Event]]:
-    """Return what earlier runs left: progress, repairs that people spoke of, events; InputError if a run cannot add."""
-    if not site.store_path.is_file():
-        if not os.access(site.folder, os.W_OK):
-            raise InputError(f"{site.folder}: permission denied: make the folder writable")
-        return None, [], []
-    with Store(site.store_path) as store:
-        store.claim()
-        return store.progress(), store.repairs(), store.events()
-
-
-def _scan(
-    detector: Detector, model: xr.Dataset, state: State, data: xr.Dataset, told: _Share
-) -> tuple[State, list[Event], xr.Dataset]:
-    """Let a detector take steps piece by piece; return its state, its events and the grown steps."""
-    events: list[Event] = []
-    grown = []
-    pieces = _pieces(data)
-    for i, piece in enumerate(pieces):
-        told.of(i, len(pieces))
-        state, events, more = detector.update(model, state, piece)
-        grown.append(more)
-    whole = xr.concat(grown, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
-    return state, events, whole
-
-
-def _pieces(data: xr.Dataset) -> list[xr.Dataset]:
-    """Cut steps at fixed dates, so that a piece is the same whatever run takes it."""
-    number = (data[TIME].values - np.datetime64(0, "ns")) // _PIECE
-    edges = np.flatnonzero(np.diff(number)) + 1
-    bounds = [0, *edges.tolist(), len(number)]
-    return [data.isel({TIME: slice(first, last)}) for first, last in pairwise(bounds)]
-
-
-def _open_between(events: list[Event], since: np.datetime64 | None, until: np.datetime64 | None) -> list[Event]:
-    """Return the events that were open at some time in the window, raised by its end."""
-    return [
-        e
-        for e in events
-        if (until is None or e.raised_at <= until) and (since is None or e.end is None or e.end > since)
-    ]
+    return Job(site, detector, model, checksum, tuple(repairs), vault, read, told, started)
 
 
 # -- what runs have left -----------------------------------------------------------------------------------------
 
 
 def _runs(site: Site) -> Store:
-    if not site.store_path.is_file():
+    store = open_store(site, make=False)
+    if store is None:
         raise NotFittedError(f"{site.store_path}: no run yet: run 'leakdetect detect {site.folder}' first")
-    return Store(site.store_path)
+    return store
 
 
 def results(folder: Path) -> tuple[Site, Network | None, xr.Dataset, list[Event]]:
@@ -327,9 +277,28 @@ def changes(folder: Path, event_id: str) -> list[dict[str, str]]:
         return store.changes(event_id)
 
 
+def history(folder: Path, event_id: str) -> list[dict[str, Any]]:
+    """Return every change of an event, by runs and by people, as `Store.history` has it; errors as `say`."""
+    with _runs(load_site(folder)) as store:
+        store.event(event_id)
+        return store.history(event_id)
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a site's runs, oldest first; `NotFittedError` before the first."""
+    with _runs(load_site(folder)) as store:
+        return store.runs()
+
+
+def sensors(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return how far each sensor is, as `Store.sensors` has it; `NotFittedError` before the first run."""
+    with _runs(load_site(folder)) as store:
+        return store.sensors()
+
+
 def say(
     folder: Path, event_id: str, status: Status, *, by: str, at: np.datetime64, why: str = "",
-    link: str = "", repaired: np.datetime64 | None = None,
+    link: str = "", time: np.datetime64 | None = None,
 ) -> Event:  # fmt: skip
     """Note what a person says of an event; return it.
 
@@ -344,8 +313,8 @@ def say(
     at : datetime64
         When (UTC).
     why : str
-    link, repaired : str, datetime64, optional
-        Of a repair: where the leak was, and when it was mended if not `at`. The next runs know of it.
+    link, time : str, datetime64, optional
+        Where and when the leak was found, or mended if not `at`. The next runs know of a repair, the next fit of both.
 
     Raises
     ------
@@ -358,4 +327,4 @@ def say(
     if network is not None:
         network.link(link)
     with _runs(site) as store:
-        return store.set_status(event_id, status, by=by, at=at, why=why, link=link, repaired=repaired)
+        return store.set_status(event_id, status, by=by, at=at, why=why, link=link, time=time)

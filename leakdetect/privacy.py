@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from leakdetect.files import replacing
+from leakdetect.detector import State
+from leakdetect.files import alone, replacing
 from leakdetect.netcdf import load_model, series_path, write_model
 from leakdetect.sealing import BLOB, NODES, SEALED
 from leakdetect.site import FILE, Site
-from leakdetect.store import Progress, Store
+from leakdetect.store import Progress, open_store
 from leakdetect.vault import VARIABLE, Vault
 
 
@@ -136,9 +137,10 @@ def _of_state(site: Site) -> list[Holding]:
 
 
 def _progress(site: Site) -> Progress | None:
-    if not site.store_path.is_file():
+    store = open_store(site, make=False)
+    if store is None:
         return None
-    with Store(site.store_path) as store:
+    with store:
         return store.progress()
 
 
@@ -182,12 +184,15 @@ def enforce(site: Site, now: np.datetime64) -> list[Holding]:
 
 
 def _remove_series(site: Site) -> None:
-    with Store(site.store_path) as store:
-        progress = store.progress()
-        if progress is None:
-            return
-        about = {name: value for name, value in progress.state[SEALED].items() if name != BLOB}
-        store.save(replace(progress, state={**progress.state, SEALED: about}), [], fresh=False)
+    store = open_store(site, make=False)
+    assert store is not None  # or there was nothing to remove
+    with alone(site.folder), store, store.alone():
+        store.redact(_without_series)
+
+
+def _without_series(state: State) -> State:
+    about = state.get(SEALED)
+    return state if about is None else {**state, SEALED: {name: value for name, value in about.items() if name != BLOB}}
 
 
 WORDS: Mapping[str, Mapping[str, str]] = {

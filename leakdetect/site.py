@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,6 +25,7 @@ _SOURCES = {  # keys that a format needs or may have; those of other formats are
     "opcua": ({"url", "columns"}, {"user", "password", "certificate", "private_key", "security"}),
 }
 _FILES: tuple[set[str], set[str]] = ({"glob"}, set())
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class _Model(BaseModel):
@@ -147,6 +150,28 @@ class Detection(_Model):
     smallest_leak_m3h: Annotated[float, Field(gt=0)] = 1.0
 
 
+class Storage(_Model):
+    """Where runs keep events and progress, if not in the site folder.
+
+    `url` names a database that several sites may share, each by its name or by `site`: ``postgresql://user@host/name``.
+    ``${NAME}`` in it stands for an environment variable, such as a password.
+    """
+
+    url: str | None = None
+    site: str | None = None
+
+    def expanded(self, variables: Mapping[str, str]) -> str | None:
+        """Return the URL with variables filled in; `SiteError` names one that is not set."""
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name not in variables:
+                raise SiteError(f"{FILE}: store.url: the environment has no {name}: set it")
+            return variables[name] if found.span() == (0, len(found.string)) else quote(variables[name], safe="")
+
+        return None if self.url is None else _VARIABLE.sub(value, self.url)
+
+
 class Costs(_Model):
     """Prices for the report."""
 
@@ -222,6 +247,7 @@ class Site(_Model):
     crs: Annotated[str, Field(pattern=r"^EPSG:\d{4,6}$")] | None = None  # of the network's drawing, for GIS exports
     repairs: str | None = None
     step_minutes: Annotated[int, Field(ge=5, le=360)] = 60
+    late_days: Annotated[int, Field(ge=0, le=366)] = 14  # in which readings may come late, or be corrected
     inhabitants: int | None = None
     connections: int | None = None
     readings: list[ReadingsBlock] = Field(min_length=1)
@@ -229,6 +255,7 @@ class Site(_Model):
     costs: Costs = Costs()
     kpi: Kpi = Kpi()
     privacy: Privacy = Privacy()
+    store: Storage = Storage()
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")

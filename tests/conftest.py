@@ -55,6 +55,14 @@ def fitted_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fitted_district(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a village of one meter, fitted; copy it before writing to it."""
+    from district_site import make
+
+    return make(tmp_path_factory.mktemp("fitted") / "district")
+
+
+@pytest.fixture(scope="session")
 def ltown(shared: Path) -> Network:
     """Return the nominal L-Town network."""
     from leakdetect.epanet import load_network

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 USER, PASSWORD, DATABASE = "tester", "p@ss/w:rd", "tests"
 _USERS = ("postgres", "nobody")  # initdb does not run as root
@@ -80,6 +81,14 @@ def server() -> Iterator[str]:
             call(str(where / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def owned() -> Iterator[str]:
+    """Give the URL of such a database with its user and password, whatever drives it."""
+    with server() as url:
+        whole = sa.make_url(url).set(drivername="postgresql", username=USER, password=PASSWORD)
+        yield whole.render_as_string(hide_password=False)
 
 
 def _create_database(port: int) -> None:

@@ -84,6 +84,7 @@ def test_core_imports_only_numerics() -> None:
         ("matplotlib", ("leakdetect.plot", "leakdetect.report")),
         ("numba", ("leakdetect.core.compiled",)),
         ("sqlalchemy", ("leakdetect.store", "leakdetect.readings")),
+        ("alembic", ("leakdetect.store",)),
         ("typer", ("leakdetect.cli",)),
         ("rich", ("leakdetect.cli",)),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from leakdetect import demo, pipeline
+from leakdetect import daily, demo, pipeline
 from leakdetect.epanet import load_network
 from leakdetect.errors import ElementError, InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, Repair, Status
@@ -109,7 +109,7 @@ def test_a_second_run_changes_nothing(detected: Path) -> None:
 
 
 def test_pieces_change_nothing(site: Path, detected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_PIECE", np.timedelta64(7, "D"))
+    monkeypatch.setattr(daily, "_PIECE", np.timedelta64(7, "D"))
     shares: list[float] = []
     pipeline.detect(site, tell=lambda what, share: shares.append(share) if what == "detect" else None)
     assert whole(pipeline.events(site)) == whole(pipeline.events(detected))
@@ -149,7 +149,7 @@ def test_what_a_person_says_stays(site: Path) -> None:
     pipeline.say(site, first.id, Status.DISMISSED, by="me", at=day(48), why="flushing")
     pipeline.detect(site, None, day(50))
     assert pipeline.event(site, first.id).status == Status.DISMISSED
-    pipeline.say(site, first.id, Status.REPAIRED, by="you", at=day(50), link=pipe, repaired=day(49))
+    pipeline.say(site, first.id, Status.REPAIRED, by="you", at=day(50), link=pipe, time=day(49))
     event = pipeline.event(site, first.id)
     assert (event.status, event.end) == (Status.REPAIRED, day(49))
     assert [c["status"] for c in pipeline.changes(site, first.id)] == ["dismissed", "repaired"]
@@ -164,7 +164,7 @@ def test_repairs_that_people_said_reach_the_detector_once(site: Path) -> None:
     [listed] = pipeline.detector_of(known, network).repairs  # type: ignore[attr-defined]
     twice = Repair(listed.link, listed.time + np.timedelta64(1, "D"))
     other = Repair("p1", listed.time)
-    repairs = pipeline.detector_of(known, network, said=[twice, other]).repairs  # type: ignore[attr-defined]
+    repairs = pipeline.repairs_of(known, network, [twice, other])
     assert sorted(repairs, key=lambda r: r.link) == sorted([listed, other], key=lambda r: r.link)
 
 

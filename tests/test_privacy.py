@@ -130,9 +130,7 @@ def test_what_looks_for_traces_finds_them(street: Path, detected: Path, tmp_path
     assert traces(arrays(opened["steps"]["reading"]))  # so the detector does need it, and the file does not show it
     clear = shutil.copytree(detected, tmp_path / "clear")
     with Store(load_site(clear).store_path) as store:
-        progress = store.progress()
-        assert progress is not None
-        store.save(type(progress)(progress.model, progress.begun, progress.until, opened), [], fresh=False)
+        store.redact(lambda _: opened)
     assert traces(inside(clear / "leakdetect.db"))
 
 
@@ -150,7 +148,7 @@ def test_nothing_that_is_written_or_said_tells_of_a_meter(
         *(["report", folder, "-o", folder / f"r.{s}"] for s in ("html", "geojson", "gpkg", "csv")),
     ):  # fmt: skip
         code, out, err = run(*arguments)
-        assert code == 0, err
+        assert code in {0, 10}, err  # 10: new events
         said += [out, err]
     written = [p for p in folder.rglob("*") if p.is_file() and p.name not in own]
     assert {p.name for p in written} == {

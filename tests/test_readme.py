@@ -34,7 +34,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.returncode == (10 if "detect village" in line else 0), f"{line}\n{done.stderr}"
         printed[line.split()[1]] = done.stdout
     return folder, printed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from leakdetect import store as module
 from leakdetect.errors import InputError
 from leakdetect.events import Candidate, Event, Evidence, Kind, Repair, Status, Zone
-from leakdetect.store import Progress, Store, decode, encode
+from leakdetect.store import Outcome, Progress, Store, cuts, database, decode, encode, outcome
+from leakdetect.store.state import kept
 
 T0 = np.datetime64("2024-05-01T00:00", "ns")
 DAY = np.timedelta64(24, "h")
@@ -37,6 +38,14 @@ def progress(**changes: Any) -> Progress:
     return replace(Progress("sum", T0, T0 + DAY, {"a": np.arange(3.0), "b": [1, {"c": None}]}), **changes)
 
 
+def keep(store: Store, left: Progress, events: Sequence[Event], **more: Any) -> tuple[str, ...]:
+    """Keep what a run would; return what it raised."""
+    last = store.progress()
+    with store.saving(Outcome(replace(left, run=last.run if last else None), events, **more)) as saved:
+        pass
+    return saved.raised
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "leakdetect.db"
@@ -45,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_run_is_kept_as_a_whole(path: Path) -> None:
     with Store(path) as store:
         assert (store.events(), store.progress(), store.repairs()) == ([], None, [])
-        assert store.save(progress(), [event("late", 2), event()], fresh=True) == 2
+        assert len(keep(store, progress(), [event("late", 2), event()], fresh=True)) == 2
     with Store(path) as store:
         assert store.events() == [event(), event("late", 2)]
         kept = store.progress()
@@ -53,22 +62,20 @@ def test_a_run_is_kept_as_a_whole(path: Path) -> None:
         assert (kept.model, kept.begun, kept.until) == ("sum", T0, T0 + DAY)
         assert kept.state["a"].tolist() == [0, 1, 2]
         assert kept.state["b"] == [1, {"c": None}]
-        assert (
-            store.save(progress(until=T0 + 2 * DAY), [event(), event("late", 2), event("third", 1)], fresh=False) == 1
-        )
+        assert keep(store, progress(until=T0 + 2 * DAY), [event(), event("late", 2), event("third", 1)]) == ("third",)
         assert [e.id for e in store.events()] == ["e1", "third", "late"]
 
 
 def test_what_fails_leaves_what_was_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as store:
-        store.save(progress(), [event()], fresh=True)
+        keep(store, progress(), [event()], fresh=True)
 
         def fail(_state: object) -> bytes:
             raise MemoryError
 
-        monkeypatch.setattr(module, "encode", fail)
+        monkeypatch.setattr(outcome, "encode", fail)
         with pytest.raises(MemoryError):
-            store.save(progress(until=T0 + 5 * DAY), [event("other")], fresh=True)
+            keep(store, progress(until=T0 + 5 * DAY), [event("other")], fresh=True)
         assert store.events() == [event()]
         kept = store.progress()
         assert kept is not None
@@ -77,9 +84,9 @@ def test_what_fails_leaves_what_was_there(path: Path, monkeypatch: pytest.Monkey
 
 def test_a_fresh_run_forgets_what_nobody_spoke_of(path: Path) -> None:
     with Store(path) as store:
-        store.save(progress(), [event("said", 1), event("gone", 2), event("stays", 3)], fresh=True)
+        keep(store, progress(), [event("said", 1), event("gone", 2), event("stays", 3)], fresh=True)
         store.set_status("said", Status.CONFIRMED, by="me", at=T0)
-        assert store.save(progress(), [event("stays", 3), event("new", 60)], fresh=True) == 1
+        assert keep(store, progress(), [event("stays", 3), event("new", 60)], fresh=True) == ("new",)
         assert [e.id for e in store.events()] == ["said", "stays", "new"]
 
 
@@ -89,13 +96,13 @@ def test_what_was_said_goes_over_to_the_event_of_the_same_leak(path: Path) -> No
     meter = (Evidence("meter", 1.0),)
     with Store(path) as store:
         old = [event("old", 5), event("far", 6, **elsewhere), event("area", 7, evidence=meter, **district)]
-        store.save(progress(), old, fresh=True)
+        keep(store, progress(), old, fresh=True)
         store.set_status("old", Status.DISMISSED, by="ann", at=T0, why="flushing")
         store.set_status("far", Status.CONFIRMED, by="ann", at=T0)
         near, later = event("near", 9, zone=Zone(("p2", "p3"), 5.0, 1.0)), event("later", 20)
         long_after = event("long after", 60, **elsewhere)
         same_area = event("same area", 8, evidence=meter, **district)
-        assert store.save(progress(), [near, later, long_after, same_area], fresh=True) == 2
+        assert keep(store, progress(), [near, later, long_after, same_area], fresh=True) == ("later", "long after")
         assert {e.id: e.status for e in store.events()} == {
             "near": Status.DISMISSED,
             "later": Status.OPEN,
@@ -120,11 +127,11 @@ def test_what_was_said_goes_over_to_the_event_of_the_same_leak(path: Path) -> No
 )
 def test_a_persons_word_outlives_the_detectors(path: Path, said: Status | None, found: Status, kept: Status) -> None:
     with Store(path) as store:
-        store.save(progress(), [event()], fresh=True)
+        keep(store, progress(), [event()], fresh=True)
         if said is not None:
-            store.set_status("e1", said, by="me", at=T0 + DAY, repaired=T0 + DAY / 2)
+            store.set_status("e1", said, by="me", at=T0 + DAY, time=T0 + DAY / 2)
         ended = T0 + 9 * DAY if found == Status.CLOSED else None
-        store.save(progress(), [event(status=found, end=ended, latest={"flow_m3h": 9.0})], fresh=False)
+        keep(store, progress(), [event(status=found, end=ended, latest={"flow_m3h": 9.0})], fresh=False)
         [now] = store.events()
         assert now.status == kept
         assert now.latest == {"flow_m3h": 9.0}
@@ -133,9 +140,9 @@ def test_a_persons_word_outlives_the_detectors(path: Path, said: Status | None, 
 
 def test_what_people_said(path: Path) -> None:
     with Store(path) as store:
-        store.save(progress(), [event(), event("bare", 1, candidates=())], fresh=True)
+        keep(store, progress(), [event(), event("bare", 1, candidates=())], fresh=True)
         store.set_status("e1", Status.CONFIRMED, by="ann", at=T0, why="heard it")
-        store.set_status("e1", Status.REPAIRED, by="bob", at=T0 + DAY, link="p7", repaired=T0 + DAY / 2)
+        store.set_status("e1", Status.REPAIRED, by="bob", at=T0 + DAY, link="p7", time=T0 + DAY / 2)
         store.set_status("bare", Status.REPAIRED, by="bob", at=T0 + DAY)
         assert store.changes("e1") == [
             {"event": "e1", "at": "2024-05-01T00:00:00Z", "by": "ann", "status": "confirmed", "why": "heard it",
@@ -164,16 +171,16 @@ def test_a_newer_layout(path: Path) -> None:
     with Store(path):
         pass
     with sqlite3.connect(path) as base:
-        base.execute("update layout set version = 99")
+        base.execute("update alembic_version set version_num = '99'")
     base.close()
-    with pytest.raises(InputError, match="layout 99, this is for 1"), Store(path):
+    with pytest.raises(InputError, match="layout 99, this is for 0002"), Store(path):
         pass
 
 
 @pytest.mark.parametrize("column", ["state", "body"])
 def test_contents_that_are_not_whole(path: Path, column: str) -> None:
     with Store(path) as store:
-        store.save(progress(), [event()], fresh=True)
+        keep(store, progress(), [event()], fresh=True)
     with sqlite3.connect(path) as base:
         base.execute("update progress set state = ?" if column == "state" else "update events set body = ?", (b"{",))
     base.close()
@@ -182,9 +189,9 @@ def test_contents_that_are_not_whole(path: Path, column: str) -> None:
 
 
 def test_a_file_that_another_run_is_writing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WAIT", 0.05)
+    monkeypatch.setattr(database, "_WAIT", 0.05)
     with Store(path) as store:
-        store.save(progress(), [event()], fresh=True)
+        keep(store, progress(), [event()], fresh=True)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("begin immediate")
     try:
@@ -235,3 +242,26 @@ def test_no_object_gets_into_a_state() -> None:
         encode({"a": np.array([object()])})
     with pytest.raises(TypeError):
         encode({"a": object()})
+
+
+def test_past_states_that_are_kept_are_few_and_some_is_never_far() -> None:
+    there: list[np.datetime64] = []
+    rng = np.random.default_rng(0)
+    until = T0
+    for _ in range(700):
+        there = kept([*there, until], until)
+        assert len(there) <= 10
+        if until - T0 > 200 * DAY:
+            for back, near in ((1, 8), (2, 8), (8, 15), (20, 57), (100, 57)):
+                wanted = until - back * DAY
+                assert any(wanted - near * DAY <= past < wanted for past in there), back
+        until = until + rng.integers(2, 30) * np.timedelta64(1, "h")
+
+
+def test_a_long_run_keeps_states_on_its_way_as_many_short_ones_do() -> None:
+    last = T0 + 400 * DAY + np.timedelta64(5, "h")
+    stops = cuts(T0, last)
+    assert kept([stop - np.timedelta64(1, "h") for stop in stops], last) == [s - np.timedelta64(1, "h") for s in stops]
+    assert len(stops) <= 9
+    assert cuts(T0, T0 + DAY) == []
+    assert cuts(T0, T0 + 2 * DAY) == [T0 + DAY, T0 + 2 * DAY]

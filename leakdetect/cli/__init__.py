@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from leakdetect import __version__
 
-_ORDER = ("demo", "init", "check", "fit", "detect", "events", "report", "kpi", "score", "privacy")
+_ORDER = ("demo", "init", "check", "fit", "detect", "events", "runs", "report", "kpi", "score", "privacy")
 
 
 class _InOrder(TyperGroup):
@@ -97,4 +97,4 @@ def _leave(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from leakdetect.cli import kpi, leakdb, networks, privacy, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)
+from leakdetect.cli import events, kpi, leakdb, networks, privacy, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)

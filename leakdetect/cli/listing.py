@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from leakdetect.daily import Outcome
     from leakdetect.events import Event
     from leakdetect.network import Network
-    from leakdetect.pipeline import Outcome
     from leakdetect.site import Site
+
+NEW = 10
+"""Exit code of `detect` where it raised something."""
 
 _HEADER = ("event", "status", "kind", "since", "until", "m3/h", "most likely", "pipes in zone", "zone m")
 _NUMBERS = ("m3/h", "pipes in zone", "zone m")
@@ -67,7 +70,10 @@ def summary(site: Site, outcome: Outcome) -> str:
     hours = outcome.steps * site.step_minutes / 60
     until = None if outcome.until is None else outcome.until + np.timedelta64(site.step_minutes, "m")
     taken = f"{hours:g} hours of readings taken" if outcome.steps else "no new readings"
-    return f"{taken}, until {local(until, site.timezone)}; {outcome.new} new events"
+    said = f"{taken}, until {local(until, site.timezone)}; {outcome.new} new events"
+    if outcome.restarted is not None:
+        said += f"; taken again from {local(outcome.restarted, site.timezone)}: {outcome.note}"
+    return said
 
 
 def show(listings: Sequence[Listing], form: Format, sites: Sequence[str] | None = None) -> None:

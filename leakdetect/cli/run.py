@@ -1,23 +1,14 @@
-"""The daily run: `fit`, `detect`, and the life of an event, `events`."""
+"""The daily run: `fit`, `detect`, and what runs left a record of, `runs`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from leakdetect.cli import app
-from leakdetect.cli.listing import Format
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-
-    from leakdetect.events import Event
-    from leakdetect.site import Site
-
+from leakdetect.cli.listing import NEW, Format
 
 _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")]
 _From = Annotated[
@@ -66,7 +57,10 @@ def detect(
     """Take the readings that are new since the last run; print the events open between --from and --to.
 
     On the first run --from says where to begin. Nothing happens twice: run it as often as you like.
+    Readings that come late or are corrected within the site's late_days are taken again, from there on.
     Of several sites each is looked at on its own; what is printed says of every event whose it is.
+
+    Exit code: 0 nothing new was raised, 10 new events, 2 input that you can mend, 1 an error of ours.
     """
     from leakdetect import pipeline
     from leakdetect.cli.console import log, progress
@@ -85,159 +79,51 @@ def detect(
         outcome = pipeline.detect(folder, first, last, tell)
     show([listing(site, outcome.events, format_)], format_)
     log(summary(site, outcome))
+    if outcome.new:
+        raise typer.Exit(NEW)
 
 
-# -- events ------------------------------------------------------------------------------------------------------
-
-events = typer.Typer(
-    help="The life of an event: list, show, confirm, dismiss, repair.",
-    epilog="Example: leakdetect events town repair 2019-01-15T2300-p461 --pipe p461 --time '2019-01-17 11:40'",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
-app.add_typer(events, name="events")
-
-_Id = Annotated[str, typer.Argument(metavar="EVENT", help="Its id, as list shows it.")]
-_Why = Annotated[str, typer.Option(help="On what ground.")]
-_By = Annotated[str, typer.Option(help="Who says so; you, if not given.", show_default=False)]
-
-
-@events.callback()
-def _events(context: typer.Context, folder: _Folder) -> None:
-    context.obj = folder
-    if context.invoked_subcommand is None:
-        list_(context)
-
-
-@events.command("list", epilog="Example: leakdetect events town list --open")
-def list_(
-    context: typer.Context,
+@app.command(epilog="Example: leakdetect runs town --last 7")
+def runs(
+    folder: _Folder,
     *,
-    only_open: Annotated[bool, typer.Option("--open", help="Only those open or confirmed.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="As detect has it.")] = Format.TABLE,
+    last: Annotated[int, typer.Option(min=1, help="Only the newest so many.")] = 20,
+    sensors: Annotated[bool, typer.Option("--sensors", help="How far each sensor is, instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All that is kept of them, as one JSON array.")] = False,
 ) -> None:
-    """Print all events of the site."""
-    from leakdetect import pipeline
-    from leakdetect.cli.listing import listing, show
-    from leakdetect.events import Status
-    from leakdetect.site import load_site
-
-    folder: Path = context.obj
-    found = pipeline.events(folder)
-    if only_open:
-        found = [e for e in found if e.status in {Status.OPEN, Status.CONFIRMED}]
-    show([listing(load_site(folder), found, format_)], format_)
-
-
-@events.command(epilog="Example: leakdetect events town show 2019-01-15T2300-p461")
-def show(
-    context: typer.Context,
-    event_id: _Id,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with what people said.")] = False,
-) -> None:
-    """Print all that is known of an event: pipes, sensors, and what people said of it."""
+    """Print what runs took, how good it was, and how long that took."""
     import json
 
     from leakdetect import pipeline
-    from leakdetect.site import load_site
-
-    folder: Path = context.obj
-    event, said = pipeline.event(folder, event_id), pipeline.changes(folder, event_id)
-    if as_json:
-        typer.echo(json.dumps(event.to_dict() | {"changes": said}, indent=1, ensure_ascii=False))
-    else:
-        _show(load_site(folder), event, said)
-
-
-@events.command(epilog="Example: leakdetect events town confirm 2019-01-15T2300-p461 --why 'heard at the hydrant'")
-def confirm(context: typer.Context, event_id: _Id, *, why: _Why = "", by: _By = "") -> None:
-    """Say that a leak was found there."""
-    _say(context, event_id, "confirmed", why, by)
-
-
-@events.command(epilog="Example: leakdetect events town dismiss 2019-01-15T2300-p461 --why 'flushing of mains'")
-def dismiss(context: typer.Context, event_id: _Id, *, why: _Why = "", by: _By = "") -> None:
-    """Say that it was no leak."""
-    _say(context, event_id, "dismissed", why, by)
-
-
-@events.command(
-    epilog="Example: leakdetect events town repair 2019-01-15T2300-p461 --pipe p461 --time '2019-01-17 11:40'"
-)
-def repair(
-    context: typer.Context,
-    event_id: _Id,
-    *,
-    pipe: Annotated[str, typer.Option(help="Where the leak was found.")] = "",
-    time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="When it was mended, local time; now if not given.")
-    ] = None,
-    why: _Why = "",
-    by: _By = "",
-) -> None:
-    """Say that the leak was mended; later runs know of it."""
-    _say(context, event_id, "repaired", why, by, pipe=pipe, time=time)
-
-
-def _say(
-    context: typer.Context, event_id: str, status: str, why: str, by: str, *, pipe: str = "", time: str | None = None
-) -> None:
-    import os
-    from datetime import UTC, datetime
-
-    import numpy as np
-
-    from leakdetect import pipeline
-    from leakdetect.cli.times import moment
-    from leakdetect.events import Status
-    from leakdetect.site import load_site
-
-    folder: Path = context.obj
-    now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s").astype("datetime64[ns]")
-    repaired = moment(time, load_site(folder).timezone, end=True) if time else None
-    who = by or os.environ.get("USER") or os.environ.get("USERNAME") or "someone"
-    event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, repaired=repaired)
-    typer.echo(f"{event.id}: {event.status}")
-
-
-def _show(site: Site, event: Event, said: Sequence[dict[str, str]]) -> None:
     from leakdetect.cli.console import table
     from leakdetect.cli.times import local
     from leakdetect.events import parse_time
-    from leakdetect.report.facts import current, lost
+    from leakdetect.site import load_site
 
-    def when(time: np.datetime64 | None) -> str:
-        return local(time, site.timezone)
+    zone = load_site(folder).timezone
 
-    now, volume = current(event), lost(event)
+    def when(text: str | None) -> str:
+        return local(parse_time(text), zone)
+
+    if sensors:
+        far = [{"sensor": name, **row} for name, row in pipeline.sensors(folder).items()]
+        if as_json:
+            typer.echo(json.dumps(far, indent=1, ensure_ascii=False))
+            return
+        rows = [[r["sensor"], r["quantity"], when(r["first"]), when(r["last"])] for r in far]
+        table("", ["sensor", "quantity", "first reading", "last usable"], rows)
+        return
+    found = pipeline.runs(folder)[-last:]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
     rows = [
-        ["status", str(event.status)],
-        ["kind", str(event.kind)],
-        ["raised", when(event.raised_at)],
-        ["began", f"{when(event.start)} ({when(event.start_low)} to {when(event.start_high)})"],
-        ["ended", when(event.end)],
-        ["flow when raised", f"{event.flow_m3h:.1f} m3/h ({event.flow_low:.1f} to {event.flow_high:.1f})"],
-        ["newest flow", f"{now.flow_m3h:.1f} m3/h ({now.flow_low:.1f} to {now.flow_high:.1f})"],
-        ["lost", f"{volume.best:.0f} m3 ({volume.low:.0f} to {volume.high:.0f})"],
-        ["zone", f"{len(now.zone.links)} pipes, {now.zone.length_m:.0f} m, {now.zone.probability:.0%}"],
-        ["sensors", ", ".join(f"{e.sensor} {e.share:.0%}" for e in event.evidence[:8])],
-        ["model", event.model],
-    ]
-    table(event.id, ["", ""], rows)
-    if now.candidates:
-        pipes = [[str(i), c.link, f"{c.probability:.1%}"] for i, c in enumerate(now.candidates[:20], 1)]
-        table("\nPipes, most likely first", ["rank", "pipe", "probability"], pipes, right=("rank", "probability"))
-    if said:
-        rows = [
-            [
-                when(parse_time(s["at"])),
-                s["by"],
-                s["status"],
-                s["link"],
-                when(parse_time(s["repaired"] or None)),
-                s["why"],
-            ]
-            for s in said
+        [
+            str(r["number"]), when(r["started"]), r["outcome"], str(r.get("steps", "")), when(r.get("until")),
+            str(r.get("new", "")), f"{r['quality']['usable']:.0%}" if "quality" in r else "",
+            f"{sum(r.get('seconds', {}).values()):.1f}", r.get("error") or r.get("note") or "",
         ]
-        table("\nWhat people said", ["when", "who", "what", "pipe", "mended", "why"], rows)
+        for r in found
+    ]  # fmt: skip
+    numbers = ("run", "steps", "new", "usable", "s")
+    table("", ["run", "started", "outcome", "steps", "until", "new", "usable", "s", ""], rows, right=numbers)

@@ -10,7 +10,7 @@ import typer
 
 from leakdetect.cli import debugging, explained
 from leakdetect.cli.console import log, progress
-from leakdetect.cli.listing import Format, Listing, listing, show, summary
+from leakdetect.cli.listing import NEW, Format, Listing, listing, show, summary
 from leakdetect.cli.times import window
 from leakdetect.errors import InputError, LeakdetectError
 from leakdetect.parallel import Done, crew, usable_cores
@@ -56,7 +56,8 @@ def detect_sites(
 ) -> None:
     """Take what is new at each site and print all their events, in the order of the sites.
 
-    What fails at a site is said in a line; the others go on, and the exit code tells of it.
+    What fails at a site is said in a line; the others go on. The exit code tells of that before it tells of new
+    events.
 
     Raises
     ------
@@ -87,6 +88,8 @@ def detect_sites(
     if failed:
         codes = [explained(done.error)[1] for done in found.values() if done.error is not None]
         raise typer.Exit(2 if 2 in codes else 1)
+    if any(report.new for report in well.values()):
+        raise typer.Exit(NEW)
 
 
 def _line(name: str, done: Done[Report]) -> str:

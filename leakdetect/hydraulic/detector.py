@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from leakdetect.detector import State
 from leakdetect.errors import ReadingsError
-from leakdetect.events import Event, Repair
+from leakdetect.events import Event, KnownLeak, Repair
 from leakdetect.hydraulic.engine import Engine, band_of, observe
 from leakdetect.hydraulic.fit import fit, scales
 from leakdetect.hydraulic.fitted import Fitted
+from leakdetect.hydraulic.known import known_leaks, with_known
 from leakdetect.hydraulic.raising import Raiser
 from leakdetect.hydraulic.steps import (
     BLOCK_HOURS,
@@ -60,6 +61,8 @@ class HydraulicDetector:
     settings : Detection
     repairs : sequence of Repair
         Known from the day they are done.
+    known : sequence of KnownLeak
+        Leaks that people found: a fit holds those of its window where they were.
     progress : callable, optional
         Told what is done and how far it is (0 to 1).
     """
@@ -68,9 +71,10 @@ class HydraulicDetector:
 
     def __init__(
         self, network: Network, *, timezone: str = "UTC", settings: Detection | None = None,
-        repairs: Sequence[Repair] = (), progress: Callable[[str, float], None] | None = None,
+        repairs: Sequence[Repair] = (), known: Sequence[KnownLeak] = (),
+        progress: Callable[[str, float], None] | None = None,
     ) -> None:  # fmt: skip
-        self.network, self.timezone = network, timezone
+        self.network, self.timezone, self.known = network, timezone, tuple(known)
         self.settings = settings or Detection()
         self.repairs = sorted(repairs, key=lambda r: r.time)
         self._progress = progress or (lambda _what, _share: None)
@@ -85,11 +89,14 @@ class HydraulicDetector:
         steps = from_dataset(data, step)
         given = self._drive(boundary, steps, np.full(steps.reading.shape[1], np.nan), step)
 
+        known = known_leaks(self.network, self.known, steps.time)
+
         def track(fitted: Fitted) -> tuple[Leaks, Floats]:
-            return self._follow_window(fitted, boundary, names, steps, step)
+            found, tops = self._follow_window(fitted, boundary, names, steps, step)
+            return with_known(self.network, found, known), tops
 
         fitted = fit(
-            self.network, boundary, steps, given, track=track, start_threshold=_START_THRESHOLD,
+            self.network, boundary, steps, given, known=known, track=track, start_threshold=_START_THRESHOLD,
             false_alarms=self.settings.false_alarms_per_year, progress=self._progress,
         )  # fmt: skip
         model = fitted.to_dataset(self.network, self._channels(boundary, names))

@@ -163,7 +163,7 @@ def _by_hour(left: Floats, given: Drive) -> Floats:
 
 def fit(
     network: Network, boundary: Boundary, steps: Steps, given: Drive, *,
-    track: Track, start_threshold: float, false_alarms: float, progress: Progress,
+    known: Leaks, track: Track, start_threshold: float, false_alarms: float, progress: Progress,
 ) -> Fitted:  # fmt: skip
     """Calibrate, look for leaks in the window, calibrate again with them.
 
@@ -174,6 +174,8 @@ def fit(
         Of the window.
     given : Drive
         What they impose.
+    known : Leaks
+        That people found in the window.
     track : callable
         See `Track`.
     start_threshold : float
@@ -198,7 +200,7 @@ def fit(
         progress("simulate", min(done / (rounds * len(steps)), 1.0))
 
     try:
-        leaks, threshold = Leaks(), start_threshold
+        leaks, threshold = known, start_threshold
         for number, share in enumerate(_WALK_SHARES):
             progress("calibrate", number / rounds)
             work.calibrate(leaks)

@@ -15,7 +15,7 @@ import xarray as xr
 
 from leakdetect.detector import State
 from leakdetect.errors import InputError
-from leakdetect.events import Event, Repair, Zone, iso, parse_time
+from leakdetect.events import Event, KnownLeak, Repair, Zone, iso, parse_time
 from leakdetect.schema import SENSOR, TIME
 from leakdetect.site import Detection
 from leakdetect.stages.inflow import fit as fitting
@@ -38,6 +38,8 @@ class InflowDetector:
         Reported repairs. One closes the event whose flow the inflow loses with it.
     zones : mapping of str to Zone, optional
         Links and length of each district, where a network is there. An event's zone is its whole district.
+    known : sequence of KnownLeak
+        Leaks that people found: a fit takes their flow out of its window.
 
     Notes
     -----
@@ -57,15 +59,17 @@ class InflowDetector:
         settings: Detection,
         repairs: Sequence[Repair] = (),
         zones: Mapping[str, Zone] | None = None,
+        known: Sequence[KnownLeak] = (),
     ) -> None:
         self.timezone = timezone
         self.settings = settings
         self.repairs = tuple(sorted(repairs, key=lambda r: (r.time, r.link)))
         self.zones = dict(zones or {})
+        self.known = tuple(known)
 
     def fit(self, data: xr.Dataset) -> xr.Dataset:
         """Learn pattern, noise and thresholds of each district from a past window, which may itself leak."""
-        return fitting.fit(data, self.timezone, self.settings)
+        return fitting.fit(data, self.timezone, self.settings, self.known)
 
     def begin(self, model: xr.Dataset) -> State:
         """Return the state before the first step."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from leakdetect.core import robust
+from leakdetect.events import KnownLeak
 from leakdetect.site import Detection
 from leakdetect.stages.inflow.burst import WINDOWS, scores
 from leakdetect.stages.inflow.calendar import SUNDAY, Calendar, Floats, Ints, mean_step, weekday
@@ -19,14 +22,23 @@ from leakdetect.stages.inflow.noise import (
     liveliness,
     tail_threshold,
 )
+from leakdetect.units import M3H
 
 BURST_SHARE = 0.25
 """Share of the wanted false alarms that the hourly look for bursts may use."""
 HISTORY = WINDOW
 
 
-def fit(data: xr.Dataset, timezone: str, settings: Detection) -> xr.Dataset:
+def fit(data: xr.Dataset, timezone: str, settings: Detection, known: Sequence[KnownLeak] = ()) -> xr.Dataset:
     """Return the fitted model of every district as a dataset that netCDF can hold; SI units.
+
+    Parameters
+    ----------
+    data : Dataset
+    timezone : str
+    settings : Detection
+    known : sequence of KnownLeak
+        Their flow is taken out of the inflow of the district whose meters told of them.
 
     Raises
     ------
@@ -36,7 +48,12 @@ def fit(data: xr.Dataset, timezone: str, settings: Detection) -> xr.Dataset:
         If there is no flow sensor, or too few whole days.
     """
     time = data["time"].values
-    names, inflow, _ = net_inflow(data)
+    names, inflow, district = net_inflow(data)
+    sensors = [str(name) for name in data["sensor"].values]
+    for leak in known:
+        inside = (time >= leak.start) & (True if leak.end is None else time < leak.end)
+        for k in {int(district[sensors.index(name)]) for name in leak.sensors if name in sensors} - {-1}:
+            inflow[inside, k] -= leak.flow_m3h / M3H
     calendar = Calendar(timezone, mean_step(time))
     day, slot = calendar.place(time)
     parts = []

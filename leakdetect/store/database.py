@@ -1,0 +1,173 @@
+"""One transaction at a time on SQLite or PostgreSQL, and what is said when that fails."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from leakdetect.errors import InputError, MissingExtraError
+from leakdetect.store import migrate
+
+_WAIT = 10.0
+"""[s] that one who writes waits for another to finish."""
+ANEW = "move the file away and run detect again, or put back a copy"
+_WRITES, _RUNS, _MIGRATES = 7101, 7102, 7103  # PostgreSQL's advisory locks, beside the site's number
+_MENDS = {
+    "locked": "another run is writing: try again when it has finished",
+    "lock timeout": "another run is writing: try again when it has finished",
+    "readonly": "make the file and its folder writable",
+    "unable to open": "make the folder writable",
+    "full": "make room on the disk",
+    "disk i/o": "make room on the disk, and look at its health",
+    "not a database": ANEW,
+    "malformed": ANEW,
+}
+
+
+class Database:
+    """A database that several sites may share.
+
+    Parameters
+    ----------
+    place : path or str
+        An SQLite file, made if it is not there, or a URL: ``postgresql://user@host/name``.
+    site : str
+        Whose rows are meant.
+
+    Raises
+    ------
+    InputError
+        If the URL is none, or of another kind of database.
+    MissingExtraError
+        If the driver of PostgreSQL is not installed.
+    """
+
+    def __init__(self, place: Path | str, site: str = "") -> None:
+        url = sa.URL.create("sqlite", database=str(place)) if isinstance(place, Path) else _url(place)
+        self.name = str(place) if isinstance(place, Path) else url.render_as_string(hide_password=True)
+        self.file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        self._site = zlib.crc32(site.encode())
+        self._looks = self.file is not None and _only_to_read(self.file)
+        options: dict[str, Any] = {}
+        if self.file is not None:
+            options = {"connect_args": {"timeout": _WAIT}, "poolclass": sa.pool.NullPool}
+            if self._looks:  # else SQLite would want to write its log beside it
+                query = {"mode": "ro", "immutable": "1", "uri": "true"}
+                url = sa.URL.create("sqlite", database=f"file:{quote(str(self.file))}", query=query)
+        self._engine = sa.create_engine(url, **options)
+        if self.file is not None:
+            sa.event.listen(self._engine, "connect", _by_hand)
+            sa.event.listen(self._engine, "begin", _begin)
+
+    def open(self) -> None:
+        """Bring the tables to the newest layout; errors as `work` and `migrate.is_newest`."""
+        with self.work() as connection:
+            newest = migrate.is_newest(connection, self.name)
+        if not newest:
+            with self.work(write=True) as connection:
+                if self.file is None:  # sites that begin at once
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(_MIGRATES, 0))))
+                migrate.upgrade(connection, self.name)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._engine.dispose()
+
+    @contextmanager
+    def work(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        """Give one transaction; one that writes has the site's rows to itself from its beginning.
+
+        Raises
+        ------
+        InputError
+            If the database cannot be reached, read or written; nothing is changed then.
+        """
+        if write and self._looks:
+            raise InputError(f"{self.name}: may not be written to: make the file and its folder writable")
+        try:
+            with self._engine.execution_options(write=write).begin() as connection:
+                if write and self.file is None:
+                    connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(_WAIT * 1000)}"))
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(_WRITES, self._site))))
+                yield connection
+        except sa.exc.DBAPIError as error:
+            raise InputError(f"{self.name}: {self._reason(error)}") from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs of the site away, on other machines too; a lost connection gives the place up.
+
+        An SQLite file has its site's folder for that.
+
+        Raises
+        ------
+        InputError
+            If there is one.
+        """
+        if self.file is not None:
+            yield
+            return
+        try:
+            connection = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+        except sa.exc.DBAPIError as error:
+            raise InputError(f"{self.name}: {self._reason(error)}") from error
+        with connection:
+            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(_RUNS, self._site)))).scalar():
+                raise InputError(f"{self.name}: another run of this site is under way: try again when it has finished")
+            try:
+                yield
+            finally:
+                connection.invalidate()  # closed for good: a pooled connection would keep the lock
+
+    def _reason(self, error: sa.exc.DBAPIError) -> str:
+        said: Any = error.orig
+        if said.args and isinstance(said.args[0], dict):  # as pg8000 has it
+            said = said.args[0].get("M", said)
+        said = str(said).split("\n", maxsplit=1)[0]
+        usual = ANEW if self.file is not None else "look at the server, and at url under [store] in site.toml"
+        return f"{said}: {next((mend for key, mend in _MENDS.items() if key in said.lower()), usual)}"
+
+
+def _key(what: int, site: int) -> sa.Cast[int]:
+    """Return the number of an advisory lock: 64 bits."""
+    return sa.cast(what << 32 | site, sa.BigInteger)
+
+
+def _url(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise InputError("the store's url is none: write postgresql://user@host/name") from None
+    if url.drivername == "postgresql":
+        if find_spec("pg8000") is None:
+            raise MissingExtraError(
+                "a PostgreSQL store needs pg8000, which is not installed: pip install 'leakdetect[postgresql]'"
+            )
+        url = url.set(drivername="postgresql+pg8000")
+    if url.get_backend_name() not in {"postgresql", "sqlite"} or not url.database:
+        raise InputError(f"the store's url is of '{url.drivername}': write postgresql://user@host/name")
+    return url
+
+
+def _only_to_read(path: Path) -> bool:
+    logged = path.with_name(f"{path.name}-wal").exists()  # what is in there would not be seen
+    return path.is_file() and not os.access(path.parent, os.W_OK) and not logged
+
+
+def _by_hand(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # or sqlite3 begins a transaction late, after what it rests on was read
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("write", False)
+    if writes:  # with a log beside the file, readers and a writer do not wait for each other
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,1 @@
+"""How one layout of the tables becomes the next, for alembic."""

@@ -1,0 +1,327 @@
+"""The store of one site: what runs and people may ask of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from leakdetect.detector import State
+from leakdetect.errors import InputError
+from leakdetect.events import Event, KnownLeak, Repair, Status, iso, parse_time
+from leakdetect.site import Site
+from leakdetect.store import merging
+from leakdetect.store.adopt import adopt
+from leakdetect.store.database import ANEW, Database
+from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
+from leakdetect.store.outcome import Outcome, Saved, write
+from leakdetect.store.state import Progress, decode, encode
+
+URL = "LEAKDETECT_STORE"
+"""Environment variable that names the database; it goes before what site.toml says."""
+
+
+def open_store(site: Site, *, make: bool = True) -> Store | None:
+    """Return a site's store: where the environment, or else ``[store]`` in site.toml, says, or in its folder.
+
+    Parameters
+    ----------
+    site : Site
+    make : bool
+        If not, None where the site has no file yet; a database of a URL is always there.
+    """
+    url = os.environ.get(URL) or site.store.expanded(os.environ)
+    if url:
+        return Store(url, site.store.site or site.name, site.store_path)
+    return Store(site.store_path) if make or site.store_path.is_file() else None
+
+
+class Store:
+    """Events, progress and runs of one site; use it in a `with`.
+
+    Parameters
+    ----------
+    place : path or str
+        The SQLite file, made if it is not there, or a database's URL.
+    site : str
+        By which the site is known in a database that others share.
+    outgrown : path, optional
+        A file whose rows are taken over where the database knows nothing of the site yet.
+
+    Raises
+    ------
+    InputError
+        If it is not such a database, was made by a newer version, or cannot be reached.
+    """
+
+    def __init__(self, place: Path | str, site: str = "", outgrown: Path | None = None) -> None:
+        self.site, self._outgrown = site, outgrown
+        self._base = Database(place, site)
+        self.name = self._base.name
+
+    def __enter__(self) -> Store:
+        try:
+            self._base.open()
+            self._take_over()
+        except BaseException:
+            self._base.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base.close()
+
+    def _take_over(self) -> None:
+        if self._outgrown is None or not self._outgrown.is_file() or self._known():
+            return
+        with Store(self._outgrown) as old, old._base.work() as source, self._base.work(write=True) as target:
+            if target.execute(self._mine(PROGRESS)).first() is None:
+                adopt(source, target, self.site)
+
+    def _known(self) -> bool:
+        with self._base.work() as connection:
+            return connection.execute(self._mine(PROGRESS, PROGRESS.c.until)).first() is not None
+
+    def claim(self) -> None:
+        """Raise InputError now if the store could not be written later: it is locked, or may not be written to."""
+        with self._base.work(write=True):
+            pass
+
+    def alone(self) -> Any:
+        """Keep other runs away while in a `with`; see `Database.alone`."""
+        return self._base.alone()
+
+    def _mine(self, table: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
+        return sa.select(*(columns or (table,))).where(table.c.site == self.site)
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def events(self) -> list[Event]:
+        """Return all events, by the time they were raised."""
+        with self._base.work() as connection:
+            query = self._mine(EVENTS, EVENTS.c.body).order_by(EVENTS.c.raised_at, EVENTS.c.id)
+            return [self._read(body) for body in connection.execute(query).scalars()]
+
+    def event(self, event_id: str) -> Event:
+        """Return one event; InputError if there is none of that id."""
+        with self._base.work() as connection:
+            return self._event(connection, event_id)
+
+    def _event(self, connection: sa.Connection, event_id: str) -> Event:
+        body = connection.execute(self._mine(EVENTS, EVENTS.c.body).where(EVENTS.c.id == event_id)).scalar()
+        if body is None:
+            raise InputError(f"no event '{event_id}': 'leakdetect events DIR list' shows their ids")
+        return self._read(body)
+
+    def _read(self, body: str) -> Event:
+        try:
+            return Event.from_dict(json.loads(body))
+        except ValueError as error:  # InputError is one
+            raise InputError(f"{self.name}: {error}: {ANEW}") from None
+
+    def set_status(
+        self,
+        event_id: str,
+        status: Status,
+        *,
+        by: str,
+        at: np.datetime64,
+        why: str = "",
+        link: str = "",
+        time: np.datetime64 | None = None,
+    ) -> Event:
+        """Change an event's status on a person's word; return it.
+
+        Parameters
+        ----------
+        event_id : str
+        status : Status
+        by, at, why
+            Who says so, when (UTC) and on what ground.
+        link, time
+            Where and when (UTC) the leak was found, or mended: the first candidate and `at` where a repair's are not
+            said.
+
+        Raises
+        ------
+        InputError
+            If there is no such event.
+        """
+        with self._base.work(write=True) as connection:
+            before = self._event(connection, event_id)
+            plain = before.to_dict() | {"status": str(status)}
+            done = None
+            if status == Status.REPAIRED:
+                done = iso(at if time is None else time)
+                plain["end"] = done
+            elif before.status == Status.REPAIRED:
+                plain["end"] = None  # it was not mended: the next run tells whether it still runs
+            detail: dict[str, Any] = {"status": [str(before.status), str(status)], "flow_m3h": merging.flow(before)[0]}
+            if status == Status.CONFIRMED and time is not None:
+                detail["found"] = iso(time)
+            connection.execute(
+                EVENTS.update()
+                .where(EVENTS.c.site == self.site, EVENTS.c.id == event_id)
+                .values(status=plain["status"], body=json.dumps(plain, ensure_ascii=False))
+            )
+            connection.execute(
+                CHANGES.insert().values(
+                    site=self.site, event=event_id, at=iso(at), by=by, status=str(status), why=why, link=link,
+                    repaired=done, detail=json.dumps(detail),
+                )
+            )  # fmt: skip
+        return Event.from_dict(plain)
+
+    def changes(self, event_id: str) -> list[dict[str, str]]:
+        """Return what people said of an event, oldest first."""
+        keys = ("event", "at", "by", "status", "why", "link", "repaired")
+        return [{key: str(row[key] or "") for key in keys} for row in self._rows(event_id) if row["run"] is None]
+
+    def history(self, event_id: str) -> list[dict[str, Any]]:
+        """Return every change of an event, oldest first, by runs and by people.
+
+        Returns
+        -------
+        list of dict
+            ``at`` (when it was said; of a run, the last reading that it rests on), ``by``, ``status``, ``why``,
+            ``link``, ``repaired``, ``run`` (its number, None of a person) and ``detail``: what changed, from what to
+            what.
+        """
+        return [
+            {key: value for key, value in row.items() if key not in {"number", "site", "event", "detail"}}
+            | {"detail": json.loads(row["detail"] or "{}")}
+            for row in self._rows(event_id)
+        ]
+
+    def _rows(self, event_id: str) -> list[Mapping[str, Any]]:
+        query = self._mine(CHANGES).where(CHANGES.c.event == event_id).order_by(CHANGES.c.number)
+        with self._base.work() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def _last_words(self) -> list[tuple[Any, Event]]:
+        """Return the last thing that a person said of each event, and the event."""
+        mine = CHANGES.c.run.is_(None) & (CHANGES.c.site == self.site)
+        both = sa.and_(EVENTS.c.site == CHANGES.c.site, EVENTS.c.id == CHANGES.c.event)
+        with self._base.work() as connection:
+            rows = connection.execute(
+                sa.select(CHANGES, EVENTS.c.body).join(EVENTS, both).where(mine).order_by(CHANGES.c.number)
+            ).all()
+        last = {row.event: row for row in rows}
+        return [(row, self._read(row.body)) for row in last.values()]
+
+    def repairs(self) -> list[Repair]:
+        """Return the repairs that people said of events and did not take back, oldest first."""
+        found = []
+        for row, event in self._last_words():
+            time = parse_time(row.repaired)
+            if time is not None:
+                found.append(Repair(row.link or "".join(c.link for c in event.candidates[:1]), time))
+        return sorted(found, key=lambda r: (r.time, r.link))
+
+    def known(self) -> list[KnownLeak]:
+        """Return the leaks that people found where they say, oldest first."""
+        found = [
+            KnownLeak(row.link, event.start, event.end, event.flow_m3h, tuple(e.sensor for e in event.evidence))
+            for row, event in self._last_words()
+            if row.status in {Status.CONFIRMED, Status.REPAIRED} and (row.link or not event.candidates)
+        ]
+        return sorted(found, key=lambda k: (k.start, k.link))
+
+    # -- progress ----------------------------------------------------------------------------------------------
+
+    def progress(self) -> Progress | None:
+        """Return how far the detector is, None before its first run."""
+        with self._base.work() as connection:
+            row = connection.execute(self._mine(PROGRESS)).one_or_none()
+        if row is None:
+            return None
+        state = self._state(row.state)
+        try:
+            begun, until = parse_time(row.begun), parse_time(row.until)
+            known = None if row.repairs is None else tuple(_repair(*r) for r in json.loads(row.repairs))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{self.name}: progress cannot be read: {error}: {ANEW}") from error
+        if begun is None or until is None:
+            raise InputError(f"{self.name}: progress without times: {ANEW}")
+        return Progress(row.model, begun, until, state, known, row.run)
+
+    def _state(self, blob: bytes) -> State:
+        try:
+            return decode(blob)
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{self.name}: the detector's state is not whole: {ANEW}") from error
+
+    def checkpoint(self, before: np.datetime64) -> tuple[np.datetime64, State] | None:
+        """Return the newest past state of a step before a time, and that step; None where none is kept."""
+        query = self._mine(CHECKPOINTS).where(CHECKPOINTS.c.until < iso(before)).order_by(CHECKPOINTS.c.until.desc())
+        with self._base.work() as connection:
+            row = connection.execute(query.limit(1)).one_or_none()
+        if row is None:
+            return None
+        until = parse_time(row.until)
+        assert until is not None
+        return until, self._state(row.state)
+
+    def redact(self, change: Callable[[State], State]) -> None:
+        """Change the newest state and all past ones, in one transaction."""
+        with self._base.work(write=True) as connection:
+            for table in (PROGRESS, CHECKPOINTS):
+                for row in connection.execute(self._mine(table, table.c.until, table.c.state)).all():
+                    here = (table.c.site == self.site) & (table.c.until == row.until)
+                    state = encode(change(self._state(row.state)))
+                    connection.execute(table.update().where(here).values(state=state))
+
+    def days(self) -> dict[str, dict[str, str]]:
+        """Return the digests of the latest days taken: by day, by sensor."""
+        with self._base.work() as connection:
+            return {row.day: json.loads(row.digests) for row in connection.execute(self._mine(DAYS))}
+
+    def sensors(self) -> dict[str, dict[str, Any]]:
+        """Return how far each sensor is, by name: quantity, element, ``first`` and ``last``."""
+        with self._base.work() as connection:
+            rows = connection.execute(self._mine(SENSORS).order_by(SENSORS.c.name)).all()
+        keys = ("quantity", "element", "first", "last")
+        return {row.name: {key: row._mapping[key] for key in keys} for row in rows}
+
+    # -- runs --------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the records of all runs, oldest first: ``number``, ``started`` and what `record` was given."""
+        with self._base.work() as connection:
+            rows = connection.execute(self._mine(RUNS).order_by(RUNS.c.number)).all()
+        return [{"number": row.number, "started": row.started, **json.loads(row.body)} for row in rows]
+
+    def record(self, started: np.datetime64, body: Mapping[str, Any]) -> None:
+        """Keep the record of a run that took nothing: it failed, or there was nothing new."""
+        with self._base.work(write=True) as connection:
+            connection.execute(RUNS.insert().values(site=self.site, started=iso(started), body=json.dumps(dict(body))))
+
+    @contextmanager
+    def saving(self, outcome: Outcome) -> Iterator[Saved]:
+        """Keep a run's outcome in one transaction, which ends with the `with`: what is done in it belongs to the run.
+
+        Raises
+        ------
+        InputError
+            If another run has written since this one read its progress.
+        """
+        with self._base.work(write=True) as connection:
+            yield write(connection, self.site, self._read, outcome)
+
+
+def _repair(link: str, time: str) -> Repair:
+    when = parse_time(time)
+    if when is None:
+        raise ValueError("a repair without a time")
+    return Repair(link, when)
