@@ -1,0 +1,20 @@
+"""Where sensors should go, and the smallest leak that those there are would find.
+
+>>> from leakdetect import networks, placement
+>>> network = networks.load("village")
+>>> with placement.as_drawn(network, placement.inflows(network)) as watched:
+...     chosen = placement.place(watched, placement.Wish(leak=2.0), count=3)
+>>> len(chosen.nodes)
+3
+"""
+
+from __future__ import annotations
+
+from leakdetect.placement.choose import Aim, Board, Placement, Step, Wish, place, places_of
+from leakdetect.placement.measure import Worth
+from leakdetect.placement.noise import Noise
+from leakdetect.placement.watched import Watched, as_drawn, as_fitted
+
+__all__ = [
+    "Aim", "Board", "Noise", "Placement", "Step", "Watched", "Wish", "Worth", "as_drawn", "as_fitted", "place", "places_of",
+]  # fmt: skip

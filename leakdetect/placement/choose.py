@@ -1,0 +1,301 @@
+"""Where to put pressure sensors: one after the other, each where it adds most, with a bound on what could be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from leakdetect.core.submodular import Coverage, Objective, Separation, best_choice, value_of
+from leakdetect.errors import InputError
+from leakdetect.network import Network
+from leakdetect.placement.measure import Worth, worth
+from leakdetect.placement.noise import needed, variance
+from leakdetect.placement.sight import Outlook, outlook
+from leakdetect.placement.watched import Watched
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_LEAKS = 2000  # that are looked at, at the most
+_WORK = 1_000_000_000  # pairs x places x loads that a round over all places may take
+_NEAR = 0.5  # share of a leak's alternatives that are those it is hardest to tell from
+_MEASURED = 12  # sets of the curve whose worth is measured where there are more
+_SHARE = 0.5  # of what is needed that one sensor's evidence counts for: a fault explains it as well
+
+
+class Aim(StrEnum):
+    """What is wanted of the sensors."""
+
+    ZONE = "zone"
+    FOUND = "found"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the sensors are to do.
+
+    Attributes
+    ----------
+    aim : Aim
+        `ZONE`: the expected length of pipe that a leak may be confused with; `FOUND`: the share of leaks found.
+    leak : float
+        Flow of the leaks [m3/h].
+    days : float
+        Within which they are to be found.
+    """
+
+    aim: Aim = Aim.ZONE
+    leak: float = 5.0
+    days: float = 7.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.leak < np.inf:
+            raise InputError(f"a leak of {self.leak:g} m3/h: give a flow above 0")
+        variance(self.days, 1e-3)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One sensor more.
+
+    Attributes
+    ----------
+    node : str
+        '' for the sensors there are.
+    cost, spent : float
+        Of this one, and of all so far.
+    value : float
+        Of the objective, with it: [m] of `ZONE`, share of `FOUND`.
+    worth : Worth or None
+        With the noise that sensors have in common; None where it was not measured.
+    """
+
+    node: str
+    cost: float
+    spent: float
+    value: float
+    worth: Worth | None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The sensors chosen, and what they are worth.
+
+    Attributes
+    ----------
+    wish : Wish
+    given : tuple of str
+        Nodes that had a sensor.
+    steps : tuple of Step
+        The first is that of the given ones.
+    of_best : float
+        At least this share of what the best choice of the same cost would gain.
+    beforehand : float
+        The same, as it is known of every problem: 1 - 1/e, and half of it where costs differ.
+    leaks, places : int
+        Looked at.
+    """
+
+    wish: Wish
+    given: tuple[str, ...]
+    steps: tuple[Step, ...]
+    of_best: float
+    beforehand: float
+    leaks: int
+    places: int
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes chosen, best first."""
+        return tuple(step.node for step in self.steps[1:])
+
+
+class Board:
+    """The places of a network and what a sensor at each would see: laid out once, asked often.
+
+    Parameters
+    ----------
+    watched : Watched
+    places : ndarray of int, shape (S,)
+        Nodes that are to be asked about.
+    wish : Wish
+    most_leaks : int
+    """
+
+    def __init__(self, watched: Watched, places: Ints, wish: Wish, most_leaks: int = _LEAKS) -> None:
+        self.watched, self.wish = watched, wish
+        self.view = outlook(watched, places, most_leaks)
+        self._row = {int(node): i for i, node in enumerate(places)}
+        self._scale = wish.leak**2 / variance(wish.days, watched.noise.walk)
+        self._links = int(watched.network.is_pipe.sum())
+        total = float(self.view.length.sum())
+        self.at_first = total if wish.aim == Aim.ZONE else 0.0
+        """The objective without any sensor."""
+        if wish.aim == Aim.FOUND:
+            ask = needed(self._links, watched.threshold)[0]
+            self._evidence = (self.view.response**2).sum(axis=1) * np.float32(self._scale / ask)
+        else:
+            pairs = max(_WORK // (2 * max(len(places), 1)), 4 * len(self.view.links))
+            self._first, self._second, weight = pairs_of(self.view, pairs)
+            self._weight = weight
+            self.view.response[:] *= np.float32(np.sqrt(self._scale))
+
+    def objective(self, given: Ints) -> Objective:
+        """Return the objective with sensors at some nodes already."""
+        found: Objective
+        if self.wish.aim == Aim.FOUND:
+            found = Coverage(self._evidence, self.view.length / self.view.length.sum(), _SHARE)
+        else:
+            found = Separation(self.view.response, self._first, self._second, self._weight)
+        for row in self.rows(given):
+            found.add(int(row))
+        return found
+
+    def rows(self, nodes: Ints) -> Ints:
+        """Return the rows of nodes among the places."""
+        return np.array([self._row[int(node)] for node in nodes], dtype=np.int64)
+
+    def value(self, nodes: Ints) -> float:
+        """Return the objective with sensors at some nodes: [m] of `ZONE`, share of `FOUND`."""
+        gain = value_of(self.objective(np.zeros(0, dtype=np.int64)), self.rows(nodes).tolist())
+        return self.at_first - gain if self.wish.aim == Aim.ZONE else gain
+
+    def worth(self, nodes: Ints) -> Worth:
+        """Return what sensors at some nodes are worth, with the noise that they have in common."""
+        # The responses of a separation hold the leak's flow and the window already.
+        leak = self.wish.leak if self.wish.aim == Aim.FOUND else self.wish.leak / np.sqrt(self._scale)
+        return worth(
+            self.view, self.rows(nodes), leak=leak, days=self.wish.days, walk=self.watched.noise.walk,
+            links=self._links, threshold=self.watched.threshold,
+        )  # fmt: skip
+
+
+def pairs_of(view: Outlook, most: int) -> tuple[Ints, Ints, Floats]:
+    """Return pairs of leaks that may be confused, and the length that each stands for [m].
+
+    All of them, or for each leak those that it is hardest to tell from, whichever the sensors, and as many drawn from
+    the rest. The weights are such that without a sensor a leak may be anywhere: they add up to the length of all pipes.
+
+    Parameters
+    ----------
+    view : Outlook
+    most : int
+        Pairs.
+    """
+    count, length = len(view.links), view.length
+    total = length.sum()
+    if count * (count - 1) // 2 <= most:
+        first, second = np.triu_indices(count, 1)
+        weight = 2 * length[first] * length[second] / total
+    else:
+        each = min(max(most // count, 4), count - 1)
+        near = max(int(_NEAR * each), 1)
+        random = np.random.default_rng(0)
+        flat = view.response.reshape(-1, count).T
+        directions = random.standard_normal((flat.shape[1], 8)).astype(np.float32)
+        tree = cKDTree(flat @ directions)
+        close = tree.query(tree.data, k=near + 1)[1]
+        itself = np.arange(count)[:, None]
+        # The leak itself is mostly the nearest; where another sees the same, it may not be among them.
+        close = np.array([row[row != own][:near] for row, own in zip(close, itself[:, 0], strict=True)])
+        far = random.integers(0, count, (count, each - near))
+        taken = np.zeros((count, count), dtype=bool) if count <= 5000 else None
+        assert taken is not None  # _LEAKS is below
+        np.put_along_axis(taken, close, True, axis=1)
+        np.fill_diagonal(taken, True)
+        usable = ~np.take_along_axis(taken, far, axis=1)
+        rest = np.where(taken, 0.0, length[None]).sum(axis=1)
+        drawn = np.where(usable, length[far], 0.0)
+        factor = rest / np.maximum(drawn.sum(axis=1), 1e-300)
+        first = np.repeat(itself, each, axis=1).ravel()
+        second = np.hstack([close, far]).ravel()
+        weight = (length[:, None] / total * np.hstack([length[close], drawn * factor[:, None]])).ravel()
+    keep = weight > 0
+    return first[keep].astype(np.int64), second[keep].astype(np.int64), weight[keep]
+
+
+def places_of(network: Network, allowed: Sequence[str] | None = None, forbidden: Sequence[str] = ()) -> Ints:
+    """Return the junctions that a sensor may go to; ElementError if one is not in the network."""
+    no = {network.node(name) for name in forbidden}
+    wanted = np.flatnonzero(~network.is_fixed).tolist() if allowed is None else [network.node(n) for n in allowed]
+    kept = sorted({n for n in wanted if n not in no and not network.is_fixed[n]})
+    if not kept:
+        raise InputError("no junction is left that a sensor may go to: allow more")
+    return np.array(kept, dtype=np.int64)
+
+
+def place(
+    watched: Watched, wish: Wish, *, count: int | None = None, budget: float | None = None,
+    given: Sequence[str] = (), allowed: Sequence[str] | None = None, forbidden: Sequence[str] = (),
+    cost: dict[str, float] | None = None, most_leaks: int = _LEAKS,
+) -> Placement:  # fmt: skip
+    """Choose places for pressure sensors.
+
+    Parameters
+    ----------
+    watched : Watched
+    wish : Wish
+    count : int, optional
+        How many.
+    budget : float, optional
+        What they may cost together, instead of how many.
+    given : sequence of str
+        Nodes that have a pressure sensor.
+    allowed, forbidden : sequences of str
+        Nodes; every junction that is not forbidden, if nothing is said.
+    cost : dict, optional
+        Of a sensor at each node; nodes that are not named cost 1.
+    most_leaks : int
+        Leaks that are looked at.
+
+    Raises
+    ------
+    InputError
+        If neither or both of `count` and `budget` are given, a cost is not above 0, or no place is left.
+    ElementError
+        If a node is not in the network.
+    ConvergenceError
+        If EPANET finds no steady state.
+    """
+    network = watched.network
+    if (count is None) == (budget is None):
+        raise InputError("say how many sensors, or what they may cost together: one of both")
+    there = np.array([network.node(name) for name in given], dtype=np.int64)
+    places = np.setdiff1d(places_of(network, allowed, forbidden), there)
+    price = costs_of(network, places, cost or {})
+    if not len(places):
+        raise InputError("every place that is allowed has a sensor: allow more")
+    board = Board(watched, np.r_[places, np.setdiff1d(there, places)], wish, most_leaks)
+    # A number of sensors is a budget in which each costs 1; what they cost in money is told all the same.
+    each, limit = (np.ones(len(places)), float(count)) if count is not None else (price, float(budget or 0.0))
+    choice = best_choice(lambda: board.objective(there), np.arange(len(places)), each, limit)
+    chosen = places[choice.places]
+    start = board.value(there)
+    sign = -1.0 if wish.aim == Aim.ZONE else 1.0
+    values = np.r_[start, start + sign * np.cumsum(choice.gain)]
+    measured = set(np.unique(np.geomspace(1, len(chosen) + 1, _MEASURED).round().astype(int) - 1).tolist())
+    measured |= set(range(_MEASURED))
+    steps = [Step("", 0.0, 0.0, start, board.worth(there))]
+    spent = 0.0
+    for k, (node, row) in enumerate(zip(chosen.tolist(), choice.places.tolist(), strict=True), start=1):
+        spent += float(price[row])
+        found = board.worth(np.r_[there, chosen[:k]]) if k in measured else None
+        steps.append(Step(network.node_names[node], float(price[row]), spent, float(values[k]), found))
+    gain = float(choice.gain.sum())
+    sure = (1 - 1 / np.e) * (1.0 if np.ptp(each) == 0 else 0.5)
+    of_best = min(max(gain / choice.bound, 0.0), 1.0) if choice.bound > 0 else 1.0
+    return Placement(wish, tuple(given), tuple(steps), of_best, sure, len(board.view.links), len(places))
+
+
+def costs_of(network: Network, places: Ints, cost: dict[str, float]) -> Floats:
+    """Return what a sensor costs at each place, 1 where nothing is said, shape (S,)."""
+    for name, value in cost.items():
+        network.node(name)
+        if not 0 < value < np.inf:
+            raise InputError(f"cost of a sensor at '{name}': {value:g}: give a number above 0")
+    return np.array([cost.get(network.node_names[node], 1.0) for node in places.tolist()])
