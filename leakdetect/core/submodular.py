@@ -9,18 +9,22 @@ same gains follows a bound for the very problem, mostly far closer to 1 (Leskove
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from leakdetect.core.compiled import compiled
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+_TOLD_APART = 1e-6  # of the mean pair
 
 
 class Objective(Protocol):
@@ -34,32 +38,59 @@ class Objective(Protocol):
 
 
 class Coverage:
-    """How much of what each leak needs has been gathered: sum over leaks of weight x min(1, sum of evidence).
+    """How many leaks are found: sum over leaks of weight x chance(sum of the evidence of the places).
 
-    Each place's evidence counts to `most` only. Sums of non-negative terms, cut at a ceiling: monotone and submodular.
+    Evidence T is twice a log likelihood ratio, and its root scatters by 1, so that a leak is raised with the chance
+    Phi(sqrt(T) - sqrt(h)). In its place stands the least concave function above it: a line from 0 to where it touches,
+    then the chance itself. A concave growing function of a sum of non-negative terms is monotone and submodular.
 
     Parameters
     ----------
     evidence : ndarray of float32, shape (S, M)
-        Of each place for each leak, as a share of what is needed.
+        Of each place for each leak.
     weight : ndarray, shape (M,)
-    most : float
-        Share that one place may count for.
+    needed : float
+        h.
+    kept_for_others : float
+        Evidence that one place alone cannot give of what it takes to touch.
     """
 
-    def __init__(self, evidence: Singles, weight: Floats, most: float = 1.0) -> None:
-        self._evidence, self._weight, self._most = evidence, weight, np.float32(most)
-        self.missing: Floats = np.ones(len(weight))
+    def __init__(self, evidence: Singles, weight: Floats, needed: float, kept_for_others: float = 0.0) -> None:
+        self._evidence, self._weight, self._root = evidence, weight, float(np.sqrt(needed))
+        self._touch = touching(needed)
+        self._most = np.float32(max(self._touch - kept_for_others, 0.0))
+        self.gathered: Floats = np.zeros(len(weight))
 
     def gains(self, places: Ints) -> Floats:
         """Return what each of these places would add; see `Objective`."""
         out = np.empty(len(places))
-        _coverage_gains(self._evidence, places, self._weight, self.missing, self._most, out)
+        slope = chance(self._touch, self._root) / self._touch
+        _coverage_gains(
+            self._evidence, places, self._weight, self.gathered, self._most, self._root, self._touch, slope, out
+        )  # fmt: skip
         return out
 
     def add(self, place: int) -> None:
         """Take a place into the set."""
-        self.missing = np.maximum(self.missing - np.minimum(self._evidence[place], self._most), 0.0)
+        self.gathered = self.gathered + np.minimum(self._evidence[place], self._most)
+
+
+def chance(evidence: float, root: float) -> float:
+    """Return Phi(sqrt(evidence) - root)."""
+    return 0.5 * math.erfc((root - math.sqrt(evidence)) / math.sqrt(2))
+
+
+def touching(needed: float) -> float:
+    """Return the evidence at which the line from 0 touches the chance of being found: where chance / evidence is most.
+
+    Parameters
+    ----------
+    needed : float
+        At which the chance is a half.
+    """
+    root = math.sqrt(needed)
+    found = minimize_scalar(lambda r: -chance(r * r, root) / (r * r), bounds=(root, root + 6), method="bounded")
+    return float(found.x) ** 2
 
 
 class Separation:
@@ -72,26 +103,40 @@ class Separation:
     ----------
     response : ndarray of float32, shape (S, K, M)
         What each place shows of each leak, in standard deviations of its noise.
-    first, second : ndarray of int, shape (P,)
-        The leaks of each pair.
+    begin : ndarray of int, shape (M + 1,)
+        Where the pairs of each leak begin.
+    second : ndarray of int, shape (P,)
+        The other leak of each pair.
     weight : ndarray, shape (P,)
     """
 
-    def __init__(self, response: Singles, first: Ints, second: Ints, weight: Floats) -> None:
-        self._response, self._first, self._second = response, first, second
+    def __init__(self, response: Singles, begin: Ints, second: Ints, weight: Floats) -> None:
+        self._response = response
+        self._first = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
+        self._second = second
         self.left: Floats = weight.astype(float)
         """Weight x confusion of each pair."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._begin = np.searchsorted(self._first, np.arange(self._response.shape[2] + 1))
+        self._single = self.left.astype(np.float32)
 
     def gains(self, places: Ints) -> Floats:
         """Return what each of these places would add; see `Objective`."""
         out = np.empty(len(places))
-        _separation_gains(self._response, places, self._first, self._second, self.left, out)
+        _separation_gains(self._response, places, self._begin, self._second, self._single, out)
         return out
 
     def add(self, place: int) -> None:
         """Take a place into the set."""
-        apart = self._response[place][:, self._first] - self._response[place][:, self._second]
-        self.left = self.left * np.exp(-(apart.astype(float) ** 2).sum(axis=0) / 8)
+        at = self._response[place].astype(float)
+        apart = at[:, self._first] - at[:, self._second]
+        left = self.left * np.exp(-(apart**2).sum(axis=0) / 8)
+        # Pairs that are told apart take time and add nothing: together less than a millionth of what was there.
+        keep = left > _TOLD_APART * self.left.sum() / max(len(left), 1)
+        self._first, self._second, self.left = self._first[keep], self._second[keep], left[keep]
+        self._lay_out()
 
 
 @dataclass(frozen=True)
@@ -146,8 +191,6 @@ def greedy(objective: Objective, places: Ints, cost: Floats, budget: float, by_c
             chosen.append(i)
             gain.append(float(upper[i]))
             left -= cost[i]
-            upper[i] = 0.0
-            bound = min(bound, sum(gain) + _bound(upper, cost, budget))
         else:  # rounding must not let an upper bound grow
             upper[i] = min(float(objective.gains(places[i : i + 1])[0]), upper[i])
             taken[i] = len(chosen)
@@ -198,25 +241,59 @@ def _bound(gain: Floats, cost: Floats, budget: float) -> float:
 
 @compiled
 def _coverage_gains(
-    evidence: Singles, places: Ints, weight: Floats, missing: Floats, most: np.float32, out: Floats
+    evidence: Singles, places: Ints, weight: Floats, gathered: Floats, most: np.float32, root: float, touch: float,
+    slope: float, out: Floats,
 ) -> None:  # fmt: skip
+    now = np.empty(len(weight))
+    for j in range(len(weight)):
+        e = gathered[j]
+        now[j] = slope * e if e < touch else 0.5 * math.erfc((root - math.sqrt(e)) / math.sqrt(2.0))
     for i in range(len(places)):
-        row, sum_ = evidence[places[i]], 0.0
+        row, total = evidence[places[i]], 0.0
         for j in range(len(weight)):
-            sum_ += weight[j] * min(min(row[j], most), missing[j])
-        out[i] = sum_
+            e = gathered[j] + min(row[j], most)
+            then = slope * e if e < touch else 0.5 * math.erfc((root - math.sqrt(e)) / math.sqrt(2.0))
+            total += weight[j] * (then - now[j])
+        out[i] = total
 
 
 @compiled
 def _separation_gains(
-    response: Singles, places: Ints, first: Ints, second: Ints, left: Floats, out: Floats
+    response: Singles, places: Ints, begin: Ints, second: Ints, left: Singles, out: Floats
 ) -> None:  # fmt: skip
+    loads, leaks = response.shape[1], response.shape[2]
+    most = 0
+    for a in range(leaks):
+        most = max(most, begin[a + 1] - begin[a])
+    term = np.empty(most + 4, np.float32)
     for i in range(len(places)):
-        at, sum_ = response[places[i]], 0.0
-        for p in range(len(first)):
-            apart = np.float32(0.0)
-            for k in range(at.shape[0]):
-                d = at[k, first[p]] - at[k, second[p]]
-                apart += d * d
-            sum_ += left[p] * (np.float32(1.0) - np.exp(np.float32(-0.125) * apart))
-        out[i] = sum_
+        at, total = response[places[i]], 0.0
+        for a in range(leaks):
+            first, count = begin[a], begin[a + 1] - begin[a]
+            for q in range(count):
+                x = np.float32(0.0)
+                for k in range(loads):
+                    d = at[k, a] - at[k, second[first + q]]
+                    x += d * d
+                # 1 / e^x as the 32nd power of a short series at x / 32: the compiler does several pairs at once.
+                t = min(x * np.float32(0.125), np.float32(20.0)) * np.float32(1 / 32)
+                e = np.float32(1.0) + t * (
+                    np.float32(1.0)
+                    + t * (np.float32(1 / 2) + t * (np.float32(1 / 6) + t * (np.float32(1 / 24) + t * np.float32(1 / 120))))
+                )
+                e *= e
+                e *= e
+                e *= e
+                e *= e
+                e *= e
+                term[q] = left[first + q] * (np.float32(1.0) - np.float32(1.0) / e)
+            for q in range(count, count + 4):
+                term[q] = 0.0
+            s0, s1, s2, s3 = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+            for q in range(0, count, 4):
+                s0 += term[q]
+                s1 += term[q + 1]
+                s2 += term[q + 2]
+                s3 += term[q + 3]
+            total += (s0 + s1) + (s2 + s3)
+        out[i] = total

@@ -14,7 +14,7 @@ from leakdetect.core.submodular import Coverage, Objective, Separation, best_cho
 from leakdetect.errors import InputError
 from leakdetect.network import Network
 from leakdetect.placement.measure import Worth, worth
-from leakdetect.placement.noise import needed, variance
+from leakdetect.placement.noise import SURE, needed, variance
 from leakdetect.placement.sight import Outlook, outlook
 from leakdetect.placement.watched import Watched
 
@@ -22,10 +22,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _LEAKS = 2000  # that are looked at, at the most
-_WORK = 1_000_000_000  # pairs x places x loads that a round over all places may take
+_WORK = 1_500_000_000  # pairs x places that a round over all places may take
 _NEAR = 0.5  # share of a leak's alternatives that are those it is hardest to tell from
 _MEASURED = 12  # sets of the curve whose worth is measured where there are more
-_SHARE = 0.5  # of what is needed that one sensor's evidence counts for: a fault explains it as well
 
 
 class Aim(StrEnum):
@@ -137,21 +136,21 @@ class Board:
         self.at_first = total if wish.aim == Aim.ZONE else 0.0
         """The objective without any sensor."""
         if wish.aim == Aim.FOUND:
-            ask = needed(self._links, watched.threshold)[0]
-            self._evidence = (self.view.response**2).sum(axis=1) * np.float32(self._scale / ask)
+            self._evidence = (self.view.response**2).sum(axis=1) * np.float32(self._scale)
         else:
-            pairs = max(_WORK // (2 * max(len(places), 1)), 4 * len(self.view.links))
-            self._first, self._second, weight = pairs_of(self.view, pairs)
-            self._weight = weight
+            pairs = max(_WORK // max(len(places), 1), 4 * len(self.view.links))
+            self._pairs = pairs_of(self.view, pairs)
             self.view.response[:] *= np.float32(np.sqrt(self._scale))
 
     def objective(self, given: Ints) -> Objective:
         """Return the objective with sensors at some nodes already."""
         found: Objective
         if self.wish.aim == Aim.FOUND:
-            found = Coverage(self._evidence, self.view.length / self.view.length.sum(), _SHARE)
+            ask, beyond = needed(self._links, self.watched.threshold)
+            others = float((np.sqrt(beyond) + SURE) ** 2)  # one sensor alone is its own fault
+            found = Coverage(self._evidence, self.view.length / self.view.length.sum(), ask, others)
         else:
-            found = Separation(self.view.response, self._first, self._second, self._weight)
+            found = Separation(self.view.response, *self._pairs)
         for row in self.rows(given):
             found.add(int(row))
         return found
@@ -176,47 +175,44 @@ class Board:
 
 
 def pairs_of(view: Outlook, most: int) -> tuple[Ints, Ints, Floats]:
-    """Return pairs of leaks that may be confused, and the length that each stands for [m].
+    """Return pairs of leaks that may be confused, by the first leak, and the length that each stands for [m].
 
     All of them, or for each leak those that it is hardest to tell from, whichever the sensors, and as many drawn from
-    the rest. The weights are such that without a sensor a leak may be anywhere: they add up to the length of all pipes.
+    the rest. The weights are such that without a sensor a leak may be anywhere: they add up to the length of all pipes,
+    but for the mean length of the pipe itself.
 
     Parameters
     ----------
     view : Outlook
     most : int
         Pairs.
+
+    Returns
+    -------
+    begin, second, weight : ndarray, shape (M + 1,), (P,), (P,)
+        As `Separation` takes them.
     """
     count, length = len(view.links), view.length
-    total = length.sum()
+    part = length / length.sum()
     if count * (count - 1) // 2 <= most:
         first, second = np.triu_indices(count, 1)
-        weight = 2 * length[first] * length[second] / total
-    else:
-        each = min(max(most // count, 4), count - 1)
-        near = max(int(_NEAR * each), 1)
-        random = np.random.default_rng(0)
-        flat = view.response.reshape(-1, count).T
-        directions = random.standard_normal((flat.shape[1], 8)).astype(np.float32)
-        tree = cKDTree(flat @ directions)
-        close = tree.query(tree.data, k=near + 1)[1]
-        itself = np.arange(count)[:, None]
-        # The leak itself is mostly the nearest; where another sees the same, it may not be among them.
-        close = np.array([row[row != own][:near] for row, own in zip(close, itself[:, 0], strict=True)])
-        far = random.integers(0, count, (count, each - near))
-        taken = np.zeros((count, count), dtype=bool) if count <= 5000 else None
-        assert taken is not None  # _LEAKS is below
-        np.put_along_axis(taken, close, True, axis=1)
-        np.fill_diagonal(taken, True)
-        usable = ~np.take_along_axis(taken, far, axis=1)
-        rest = np.where(taken, 0.0, length[None]).sum(axis=1)
-        drawn = np.where(usable, length[far], 0.0)
-        factor = rest / np.maximum(drawn.sum(axis=1), 1e-300)
-        first = np.repeat(itself, each, axis=1).ravel()
-        second = np.hstack([close, far]).ravel()
-        weight = (length[:, None] / total * np.hstack([length[close], drawn * factor[:, None]])).ravel()
-    keep = weight > 0
-    return first[keep].astype(np.int64), second[keep].astype(np.int64), weight[keep]
+        begin = np.r_[0, np.cumsum(np.arange(count - 1, -1, -1))]
+        return begin, second, 2 * part[first] * length[second]
+    each = max(most // count, 2)
+    near = max(round(_NEAR * each), 1)
+    random = np.random.default_rng(0)
+    flat = view.response.reshape(-1, count).T
+    # Distances in a few random directions stand for those in all (Johnson, Lindenstrauss 1984).
+    tree = cKDTree(flat @ random.standard_normal((flat.shape[1], 8)).astype(np.float32))
+    close = tree.query(tree.data, k=near + 1)[1]
+    second, weight = np.empty((count, each), dtype=np.int64), np.empty((count, each))
+    for a in range(count):
+        alike = close[a][close[a] != a][:near]
+        rest = np.setdiff1d(np.arange(count), np.r_[alike, a])
+        drawn = random.choice(rest, each - near, replace=len(rest) < each - near)
+        second[a] = np.r_[alike, drawn]
+        weight[a] = part[a] * np.r_[length[alike], length[drawn] * length[rest].sum() / length[drawn].sum()]
+    return each * np.arange(count + 1), second.ravel(), weight.ravel()
 
 
 def places_of(network: Network, allowed: Sequence[str] | None = None, forbidden: Sequence[str] = ()) -> Ints:

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 
 PER_DAY = 24 // BLOCK_HOURS
 
+SURE = 1.2816
+"""Deviations by which the root of the evidence must be beyond what is needed, to be so nine times in ten."""
+
 
 @dataclass(frozen=True)
 class Noise:
