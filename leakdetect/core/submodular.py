@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-_TOLD_APART = 1e-6  # of the mean pair
+_TOLD_APART = 1e-2  # of the mean pair
 
 
 class Objective(Protocol):
@@ -133,7 +133,7 @@ class Separation:
         at = self._response[place].astype(float)
         apart = at[:, self._first] - at[:, self._second]
         left = self.left * np.exp(-(apart**2).sum(axis=0) / 8)
-        # Pairs that are told apart take time and add nothing: together less than a millionth of what was there.
+        # Pairs that are told apart take time and add nothing: together less than a hundredth of what is left.
         keep = left > _TOLD_APART * self.left.sum() / max(len(left), 1)
         self._first, self._second, self.left = self._first[keep], self._second[keep], left[keep]
         self._lay_out()

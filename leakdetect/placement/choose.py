@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _LEAKS = 2000  # that are looked at, at the most
-_WORK = 1_500_000_000  # pairs x places that a round over all places may take
+_WORK = 350_000_000  # pairs x places that a round over all places may take
 _NEAR = 0.5  # share of a leak's alternatives that are those it is hardest to tell from
 _MEASURED = 12  # sets of the curve whose worth is measured where there are more
 
