@@ -97,4 +97,4 @@ def _leave(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from leakdetect.cli import leakdb, networks, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)
+from leakdetect.cli import detectable, leakdb, networks, place, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)

@@ -267,7 +267,8 @@ def _separation_gains(
         most = max(most, begin[a + 1] - begin[a])
     term = np.empty(most + 4, np.float32)
     for i in range(len(places)):
-        at, total = response[places[i]], 0.0
+        at = response[places[i]]
+        out[i] = 0.0
         for a in range(leaks):
             first, count = begin[a], begin[a + 1] - begin[a]
             for q in range(count):
@@ -277,10 +278,8 @@ def _separation_gains(
                     x += d * d
                 # 1 / e^x as the 32nd power of a short series at x / 32: the compiler does several pairs at once.
                 t = min(x * np.float32(0.125), np.float32(20.0)) * np.float32(1 / 32)
-                e = np.float32(1.0) + t * (
-                    np.float32(1.0)
-                    + t * (np.float32(1 / 2) + t * (np.float32(1 / 6) + t * (np.float32(1 / 24) + t * np.float32(1 / 120))))
-                )
+                e = t * (np.float32(1 / 24) + t * np.float32(1 / 120))
+                e = np.float32(1.0) + t * (np.float32(1.0) + t * (np.float32(1 / 2) + t * (np.float32(1 / 6) + e)))
                 e *= e
                 e *= e
                 e *= e
@@ -295,5 +294,4 @@ def _separation_gains(
                 s1 += term[q + 1]
                 s2 += term[q + 2]
                 s3 += term[q + 3]
-            total += (s0 + s1) + (s2 + s3)
-        out[i] = total
+            out[i] += (s0 + s1) + (s2 + s3)

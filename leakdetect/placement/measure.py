@@ -39,7 +39,8 @@ class Worth:
 
 
 def worth(
-    view: Outlook, rows: Ints, *, leak: float, days: float, walk: float, links: int, threshold: float, share: float = 0.8
+    view: Outlook, rows: Ints, *, leak: float, days: float, walk: float, links: int, threshold: float,
+    share: float = 0.8,
 ) -> Worth:  # fmt: skip
     """Measure a set of sensors.
 

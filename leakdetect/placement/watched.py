@@ -1,4 +1,4 @@
-"""A network as it is watched: its hydraulic model at a night's and a day's load, its noise, what the detector asks for."""
+"""A network as it is watched: its model at a night's and a day's load, its noise, what the detector asks for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from leakdetect.core.sensitivity import Linearised
@@ -123,7 +124,7 @@ class Watched:
         self.close()
 
 
-def as_drawn(network: Network, sensors: Sensors, noise: Noise | None = None) -> Watched:
+def as_drawn(network: Network, sensors: Sensors, noise: Noise | None = None, smallest: float = 1.0) -> Watched:
     """Watch a drawing: demand by its patterns, sources, pumps and levels as drawn, noise as stated.
 
     Parameters
@@ -133,6 +134,8 @@ def as_drawn(network: Network, sensors: Sensors, noise: Noise | None = None) -> 
         Pressures, flows, levels and customers' meters that there are. Where they close a zone's water balance, the
         zone's demand is taken as scaled to its inflow.
     noise : Noise, optional
+    smallest : float
+        Leak that is looked for [m3/h].
 
     Raises
     ------
@@ -158,11 +161,11 @@ def as_drawn(network: Network, sensors: Sensors, noise: Noise | None = None) -> 
         raise
     none = np.zeros((BANDS, 0))
     loads = Loads(demand.sum(axis=1), demand, np.zeros((BANDS, *model.customers.drawn.shape)), none, none)
-    return Watched(model, _channels(boundary, element), loads, noise or Noise())
+    return Watched(model, _channels(boundary, element), loads, noise or Noise(), smallest=smallest)
 
 
 def as_fitted(
-    network: Network, names: list[str], quantity: list[str], element: list[str], fitted: Fitted, smallest: float
+    network: Network, names: list[str], quantity: list[str], element: list[str], model: xr.Dataset, smallest: float
 ) -> Watched:
     """Watch a network as a fit found it.
 
@@ -171,17 +174,23 @@ def as_fitted(
     network : Network
     names, quantity, element : list of str
         Of the sensors.
-    fitted : Fitted
+    model : Dataset
+        That the fit left.
     smallest : float
-        Leak that the site looks for [m3/h].
+        Leak that is looked for [m3/h].
+
+    Raises
+    ------
+    NotFittedError
+        If the model is another network's, or of other sensors.
     """
     boundary = find_boundary(network, names, quantity, element)
+    channels = _channels(boundary, names)
+    fitted = Fitted.from_dataset(model, network, channels)
     found, half = fitted.loads, (len(fitted.loads.centre) + 1) // 2
     loads = Loads(*(np.stack([part[:half].mean(axis=0), part[half:].mean(axis=0)]) for part in vars(found).values()))
-    model = HydraulicModel(network, boundary, fitted.physics)
-    watched = Watched(
-        model, _channels(boundary, names), loads, Noise(), fitted.noise, fitted.threshold, smallest
-    )  # fmt: skip
+    hydraulics = HydraulicModel(network, boundary, fitted.physics)
+    watched = Watched(hydraulics, channels, loads, Noise(), fitted.noise, fitted.threshold, smallest)
     count = len(boundary.pressures)
     if count:
         watched.noise = replace(watched.noise, **_like(watched, fitted.noise, count))
@@ -214,4 +223,3 @@ def _by_band(model: HydraulicModel) -> Floats:
 
 def _channels(boundary: Boundary, names: list[str]) -> list[str]:
     return [names[s] for s in boundary.sensors()] + [f"balance {zone}" for zone in boundary.zone_names]
-
