@@ -16,7 +16,7 @@ from leakdetect.cli.watched import DemandNoise, Drawing, InLanguage, Listed, Sen
 if TYPE_CHECKING:
     from leakdetect.placement import Board, Placement, Watched
 
-_LARGE = 0.03  # of the demand: the leak that is asked about where nothing is said
+_SHARE, _LEAST, _MOST = 0.03, 0.5, 10.0  # of the demand, [m3/h]: the leak that is asked about where nothing is said
 
 
 class Aim(StrEnum):
@@ -51,7 +51,7 @@ def place(
         Aim, typer.Option(help="zone: short zones to walk; found: many leaks found in time.")
     ] = Aim.ZONE,
     leak: Annotated[
-        float | None, typer.Option(help="Flow of the leaks, m3/h.", show_default="3 % of the demand")
+        float | None, typer.Option(help="Flow of the leaks, m3/h.", show_default="3 % of the demand, 0.5 to 10")
     ] = None,
     within: Annotated[float, typer.Option(help="Days within which they are to be found.")] = 7.0,
     noise: SensorNoise = None,
@@ -70,7 +70,7 @@ def place(
 
     watched, there = watch(folder, network, sensors, noise, demand_noise)
     with watched:
-        wish = placement.Wish(placement.Aim(objective), leak or round(_LARGE * watched.demand, 2), within)
+        wish = placement.Wish(placement.Aim(objective), leak or _usual_leak(watched.demand), within)
         placed = placement.place(
             watched, wish, count=count, budget=budget, given=there.pressures,
             allowed=placement.read_nodes(allowed) if allowed else None,
@@ -88,6 +88,10 @@ def place(
             f"of customers {100 * watched.noise.demand:g} %; {placed.leaks} leaks, {placed.places} places"
         )
         _tell(placed, beside, format_)
+
+
+def _usual_leak(demand: float) -> float:
+    return round(min(max(_SHARE * demand, _LEAST), _MOST), 2)
 
 
 def _beside(

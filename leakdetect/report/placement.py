@@ -28,7 +28,7 @@ class Words:
     spent: str = "cost"
     zone: str = "expected zone [m]"
     found: str = "leaks found [%]"
-    objective: str = "what is maximised"
+    objective: str = "the objective"
     measured: str = "measured, with the noise in common"
     given: str = "there already"
     chosen: str = "chosen"
@@ -41,7 +41,7 @@ class Words:
 ENGLISH = Words()
 FRENCH = Words(
     sensors="nouveaux capteurs", spent="coût", zone="zone attendue [m]", found="fuites trouvées [%]",
-    objective="ce qui est optimisé", measured="mesuré, avec le bruit commun", given="déjà en place", chosen="choisi",
+    objective="l’objectif", measured="mesuré, avec le bruit commun", given="déjà en place", chosen="choisi",
     smallest="plus petite fuite trouvée en {} [m³/h]", within=("{} jour", "{} jours"), nothing="rien n’est trouvé",
     decimal=",",
 )  # fmt: skip
