@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,8 +46,8 @@ class Coverage:
 
     Parameters
     ----------
-    evidence : ndarray of float32, shape (S, M)
-        Of each place for each leak.
+    response : ndarray of float32, shape (S, K, M)
+        What each place shows of each leak, in standard deviations: its squares add up to the evidence.
     weight : ndarray, shape (M,)
     needed : float
         h.
@@ -55,10 +55,10 @@ class Coverage:
         Evidence that one place alone cannot give of what it takes to touch.
     """
 
-    def __init__(self, evidence: Singles, weight: Floats, needed: float, kept_for_others: float = 0.0) -> None:
-        self._evidence, self._weight, self._root = evidence, weight, float(np.sqrt(needed))
+    def __init__(self, response: Singles, weight: Floats, needed: float, kept_for_others: float = 0.0) -> None:
+        self._response, self._weight, self._root = response, weight, float(np.sqrt(needed))
         self._touch = touching(needed)
-        self._most = np.float32(max(self._touch - kept_for_others, 0.0))
+        self._most = max(self._touch - kept_for_others, 0.0)
         self.gathered: Floats = np.zeros(len(weight))
 
     def gains(self, places: Ints) -> Floats:
@@ -66,13 +66,14 @@ class Coverage:
         out = np.empty(len(places))
         slope = chance(self._touch, self._root) / self._touch
         _coverage_gains(
-            self._evidence, places, self._weight, self.gathered, self._most, self._root, self._touch, slope, out
+            self._response, places, self._weight, self.gathered, self._most, self._root, self._touch, slope, out
         )  # fmt: skip
         return out
 
     def add(self, place: int) -> None:
         """Take a place into the set."""
-        self.gathered = self.gathered + np.minimum(self._evidence[place], self._most)
+        evidence = (self._response[place].astype(float) ** 2).sum(axis=0)
+        self.gathered = self.gathered + np.minimum(evidence, self._most)
 
 
 def chance(evidence: float, root: float) -> float:
@@ -195,10 +196,21 @@ def greedy(objective: Objective, places: Ints, cost: Floats, budget: float, by_c
             upper[i] = min(float(objective.gains(places[i : i + 1])[0]), upper[i])
             taken[i] = len(chosen)
             heapq.heappush(queue, (-upper[i] / worth[i], i))
-    rest = objective.gains(places)
-    rest[chosen] = 0.0
-    bound = min(bound, sum(gain) + _bound(rest, cost, budget))
-    return Choice(places[chosen], np.array(gain), bound)
+    return Choice(places[chosen], np.array(gain), min(bound, bound_at(objective, sum(gain), places, cost, budget)))
+
+
+def bound_at(objective: Objective, gain: float, places: Ints, cost: Floats, budget: float) -> float:
+    """Return what no choice gains more than, from the gains beside a set that gains so much (Leskovec et al. 2007).
+
+    Parameters
+    ----------
+    objective : Objective
+        With the set in it: what is in it adds nothing more, or is counted as if it did.
+    gain : float
+        Of the set.
+    places, cost, budget : see `greedy`
+    """
+    return gain + _bound(objective.gains(places), cost, budget)
 
 
 def best_choice(
@@ -223,13 +235,13 @@ def best_choice(
     return Choice(best.places, best.gain, min(plain.bound, other.bound))
 
 
-def value_of(objective: Objective, places: Sequence[int]) -> float:
-    """Return what places add together, one after the other."""
-    total = 0.0
-    for place in places:
-        total += float(objective.gains(np.array([place], dtype=np.int64))[0])
-        objective.add(int(place))
-    return total
+def gains_of(objective: Objective, places: Ints) -> Floats:
+    """Return what places add one after the other, shape (n,); they are in the objective then."""
+    out = np.empty(len(places))
+    for k, place in enumerate(places.tolist()):
+        out[k] = objective.gains(np.array([place], dtype=np.int64))[0]
+        objective.add(place)
+    return out
 
 
 def _bound(gain: Floats, cost: Floats, budget: float) -> float:
@@ -241,7 +253,7 @@ def _bound(gain: Floats, cost: Floats, budget: float) -> float:
 
 @compiled
 def _coverage_gains(
-    evidence: Singles, places: Ints, weight: Floats, gathered: Floats, most: np.float32, root: float, touch: float,
+    response: Singles, places: Ints, weight: Floats, gathered: Floats, most: float, root: float, touch: float,
     slope: float, out: Floats,
 ) -> None:  # fmt: skip
     now = np.empty(len(weight))
@@ -249,9 +261,12 @@ def _coverage_gains(
         e = gathered[j]
         now[j] = slope * e if e < touch else 0.5 * math.erfc((root - math.sqrt(e)) / math.sqrt(2.0))
     for i in range(len(places)):
-        row, total = evidence[places[i]], 0.0
+        row, total = response[places[i]], 0.0
         for j in range(len(weight)):
-            e = gathered[j] + min(row[j], most)
+            e = 0.0
+            for k in range(row.shape[0]):
+                e += row[k, j] * row[k, j]
+            e = gathered[j] + min(e, most)
             then = slope * e if e < touch else 0.5 * math.erfc((root - math.sqrt(e)) / math.sqrt(2.0))
             total += weight[j] * (then - now[j])
         out[i] = total

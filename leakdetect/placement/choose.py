@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from leakdetect.core.submodular import Coverage, Objective, Separation, best_choice, value_of
+from leakdetect.core.joint import Conditioned
+from leakdetect.core.submodular import Coverage, Objective, Separation, best_choice, bound_at, gains_of
 from leakdetect.errors import InputError
 from leakdetect.network import Network
 from leakdetect.placement.measure import Worth, worth
@@ -20,9 +21,11 @@ from leakdetect.placement.watched import Watched
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Singles = NDArray[np.float32]
 
 _LEAKS = 2000  # that are looked at, at the most
 _WORK = 350_000_000  # pairs x places that a round over all places may take
+_VALUES, _FEWEST = 15_000_000, 500  # leaks x places that are kept; leaks that are looked at in any case
 _NEAR = 0.5  # share of a leak's alternatives that are those it is hardest to tell from
 _MEASURED = 12  # sets of the curve whose worth is measured where there are more
 
@@ -93,9 +96,9 @@ class Placement:
     steps : tuple of Step
         The first is that of the given ones.
     of_best : float
-        At least this share of what the best choice of the same cost would gain.
+        At least this share of what the best choice of the same cost would gain in the objective.
     beforehand : float
-        The same, as it is known of every problem: 1 - 1/e, and half of it where costs differ.
+        The same, as it is known of every problem: 1 - 1/e, and half of it where costs differ; 0 of a joint choice.
     leaks, places : int
         Looked at.
     """
@@ -128,29 +131,38 @@ class Board:
 
     def __init__(self, watched: Watched, places: Ints, wish: Wish, most_leaks: int = _LEAKS) -> None:
         self.watched, self.wish = watched, wish
-        self.view = outlook(watched, places, most_leaks)
+        self.view = outlook(watched, places, min(most_leaks, max(_VALUES // max(len(places), 1), _FEWEST)))
         self._row = {int(node): i for i, node in enumerate(places)}
-        self._scale = wish.leak**2 / variance(wish.days, watched.noise.walk)
         self._links = int(watched.network.is_pipe.sum())
-        total = float(self.view.length.sum())
-        self.at_first = total if wish.aim == Aim.ZONE else 0.0
-        """The objective without any sensor."""
-        if wish.aim == Aim.FOUND:
-            self._evidence = (self.view.response**2).sum(axis=1) * np.float32(self._scale)
-        else:
+        if wish.aim == Aim.ZONE:
             pairs = max(_WORK // max(len(places), 1), 4 * len(self.view.links))
             self._pairs = pairs_of(self.view, pairs)
-            self.view.response[:] *= np.float32(np.sqrt(self._scale))
+        # From here on in deviations of what the best window shows of a leak of this flow.
+        self.view.response[:] *= np.float32(wish.leak / np.sqrt(variance(wish.days, watched.noise.walk)))
+        self.at_first = float(self.view.length.sum()) if wish.aim == Aim.ZONE else 0.0
+        """The objective without any sensor."""
 
-    def objective(self, given: Ints) -> Objective:
-        """Return the objective with sensors at some nodes already."""
+    def objective(self, given: Ints, response: Singles | None = None) -> Objective:
+        """Return the objective with sensors at some nodes already, each one's noise taken as its own.
+
+        `response` stands in the place of the view's.
+        """
         found: Objective
+        shown = self.view.response if response is None else response
         if self.wish.aim == Aim.FOUND:
             ask, beyond = needed(self._links, self.watched.threshold)
             others = float((np.sqrt(beyond) + SURE) ** 2)  # one sensor alone is its own fault
-            found = Coverage(self._evidence, self.view.length / self.view.length.sum(), ask, others)
+            found = Coverage(shown, self.view.length / self.view.length.sum(), ask, others)
         else:
-            found = Separation(self.view.response, *self._pairs)
+            found = Separation(shown, *self._pairs)
+        for row in self.rows(given):
+            found.add(int(row))
+        return found
+
+    def joint(self, given: Ints) -> Objective:
+        """Return the objective with the noise that sensors have in common, sensors at some nodes already."""
+        response = self.view.response.copy()
+        found = Conditioned(self.objective(np.zeros(0, dtype=np.int64), response), response, self.view.shared)
         for row in self.rows(given):
             found.add(int(row))
         return found
@@ -161,17 +173,12 @@ class Board:
 
     def value(self, nodes: Ints) -> float:
         """Return the objective with sensors at some nodes: [m] of `ZONE`, share of `FOUND`."""
-        gain = value_of(self.objective(np.zeros(0, dtype=np.int64)), self.rows(nodes).tolist())
+        gain = float(gains_of(self.objective(np.zeros(0, dtype=np.int64)), self.rows(nodes)).sum())
         return self.at_first - gain if self.wish.aim == Aim.ZONE else gain
 
     def worth(self, nodes: Ints) -> Worth:
         """Return what sensors at some nodes are worth, with the noise that they have in common."""
-        # The responses of a separation hold the leak's flow and the window already.
-        leak = self.wish.leak if self.wish.aim == Aim.FOUND else self.wish.leak / np.sqrt(self._scale)
-        return worth(
-            self.view, self.rows(nodes), leak=leak, days=self.wish.days, walk=self.watched.noise.walk,
-            links=self._links, threshold=self.watched.threshold,
-        )  # fmt: skip
+        return worth(self.view, self.rows(nodes), links=self._links, threshold=self.watched.threshold)
 
 
 def pairs_of(view: Outlook, most: int) -> tuple[Ints, Ints, Floats]:
@@ -228,7 +235,7 @@ def places_of(network: Network, allowed: Sequence[str] | None = None, forbidden:
 def place(
     watched: Watched, wish: Wish, *, count: int | None = None, budget: float | None = None,
     given: Sequence[str] = (), allowed: Sequence[str] | None = None, forbidden: Sequence[str] = (),
-    cost: dict[str, float] | None = None, most_leaks: int = _LEAKS,
+    cost: dict[str, float] | None = None, joint: bool = True, most_leaks: int = _LEAKS,
 ) -> Placement:  # fmt: skip
     """Choose places for pressure sensors.
 
@@ -246,6 +253,9 @@ def place(
         Nodes; every junction that is not forbidden, if nothing is said.
     cost : dict, optional
         Of a sensor at each node; nodes that are not named cost 1.
+    joint : bool
+        Choose with the noise that sensors have in common, which is what the detector sees; else with each one's noise
+        as its own, for which 1 - 1/e is known beforehand. The bound is for the latter in either case.
     most_leaks : int
         Leaks that are looked at.
 
@@ -269,11 +279,15 @@ def place(
     board = Board(watched, np.r_[places, np.setdiff1d(there, places)], wish, most_leaks)
     # A number of sensors is a budget in which each costs 1; what they cost in money is told all the same.
     each, limit = (np.ones(len(places)), float(count)) if count is not None else (price, float(budget or 0.0))
-    choice = best_choice(lambda: board.objective(there), np.arange(len(places)), each, limit)
+    rows = np.arange(len(places))
+    choice = best_choice(lambda: (board.joint if joint else board.objective)(there), rows, each, limit)
     chosen = places[choice.places]
+    plain = board.objective(there)
+    first = bound_at(plain, 0.0, rows, each, limit)
+    gain = gains_of(plain, choice.places)
+    bound = min(first, bound_at(plain, float(gain.sum()), rows, each, limit), np.inf if joint else choice.bound)
     start = board.value(there)
-    sign = -1.0 if wish.aim == Aim.ZONE else 1.0
-    values = np.r_[start, start + sign * np.cumsum(choice.gain)]
+    values = np.r_[start, start + (-1.0 if wish.aim == Aim.ZONE else 1.0) * np.cumsum(gain)]
     measured = set(np.unique(np.geomspace(1, len(chosen) + 1, _MEASURED).round().astype(int) - 1).tolist())
     measured |= set(range(_MEASURED))
     steps = [Step("", 0.0, 0.0, start, board.worth(there))]
@@ -282,9 +296,8 @@ def place(
         spent += float(price[row])
         found = board.worth(np.r_[there, chosen[:k]]) if k in measured else None
         steps.append(Step(network.node_names[node], float(price[row]), spent, float(values[k]), found))
-    gain = float(choice.gain.sum())
-    sure = (1 - 1 / np.e) * (1.0 if np.ptp(each) == 0 else 0.5)
-    of_best = min(max(gain / choice.bound, 0.0), 1.0) if choice.bound > 0 else 1.0
+    sure = 0.0 if joint else (1 - 1 / np.e) * (1.0 if np.ptp(each) == 0 else 0.5)
+    of_best = min(float(gain.sum()) / bound, 1.0) if bound > 0 else 1.0
     return Placement(wish, tuple(given), tuple(steps), of_best, sure, len(board.view.links), len(places))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from leakdetect.hydraulic.raising import ALIKE
-from leakdetect.placement.noise import needed, variance
+from leakdetect.placement.noise import needed
 from leakdetect.placement.sight import Outlook
 
 Floats = NDArray[np.float64]
@@ -38,23 +38,15 @@ class Worth:
     zone_m: float
 
 
-def worth(
-    view: Outlook, rows: Ints, *, leak: float, days: float, walk: float, links: int, threshold: float,
-    share: float = 0.8,
-) -> Worth:  # fmt: skip
+def worth(view: Outlook, rows: Ints, *, links: int, threshold: float, share: float = 0.8) -> Worth:
     """Measure a set of sensors.
 
     Parameters
     ----------
     view : Outlook
+        Its responses in deviations of what a window shows of the leaks in question.
     rows : ndarray of int
         The sensors, of the outlook's nodes.
-    leak : float
-        Flow of the leaks [m3/h].
-    days : float
-        Within which they are to be found.
-    walk : float
-        See `Noise`.
     links : int
         Among which the detector chooses.
     threshold : float
@@ -66,20 +58,19 @@ def worth(
     if not len(rows):
         return Worth(0.0, total)
     white, precision = _whitened(view, rows)
-    scale = leak**2 / variance(days, walk)
     own = (white**2).sum(axis=0)
     # A fault of one sensor explains of the evidence what its own column has in common with the leak.
     fault = (white_faults(white, precision) ** 2).max(axis=0)
     ask, beyond = needed(links, threshold)
     chance = np.minimum(
-        ndtr(np.sqrt(scale * own) - np.sqrt(ask)), ndtr(np.sqrt(scale * np.maximum(own - fault, 0.0)) - np.sqrt(beyond))
+        ndtr(np.sqrt(own) - np.sqrt(ask)), ndtr(np.sqrt(np.maximum(own - fault, 0.0)) - np.sqrt(beyond))
     )
     some = np.unique(np.linspace(0, len(own) - 1, min(_LEAKS, len(own))).round().astype(np.int64))
     product = white[:, some].T @ white
     seen = np.maximum(own, 1e-300)
     # What an alternative leaves unexplained at the flow that suits it best; none flows backwards.
     apart = own[some, None] - np.maximum(product, 0.0) ** 2 / seen
-    log = -ALIKE / 2 * scale * np.maximum(apart, 0.0) + np.log(view.length)
+    log = -ALIKE / 2 * np.maximum(apart, 0.0) + np.log(view.length)
     belief = np.exp(log - log.max(axis=1, keepdims=True))
     belief /= belief.sum(axis=1, keepdims=True)
     order = np.argsort(-belief, axis=1, kind="stable")
