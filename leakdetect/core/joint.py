@@ -55,7 +55,7 @@ class Conditioned:
             after = np.sqrt(np.maximum(own + (shared**2).sum(axis=1), 1e-12))
             foretold = with_it / np.sqrt(alone) / after
             taken = self._response[place, kind].copy()
-            foretold[place], after[place] = 0.0, np.inf  # nothing new comes from it
+            foretold[place], after[place], shared[place] = 0.0, np.inf, 0.0  # nothing new comes from it
             _take_off(self._response, kind, (before / after).astype(np.float32), foretold.astype(np.float32), taken)
 
 

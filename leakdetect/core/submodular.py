@@ -42,7 +42,7 @@ class Coverage:
 
     Evidence T is twice a log likelihood ratio, and its root scatters by 1, so that a leak is raised with the chance
     Phi(sqrt(T) - sqrt(h)). In its place stands the least concave function above it: a line from 0 to where it touches,
-    then the chance itself. A concave growing function of a sum of non-negative terms is monotone and submodular.
+    then the chance itself (h is so large that nothing is found without evidence). A concave growing function of a sum of non-negative terms is monotone and submodular.
 
     Parameters
     ----------
@@ -196,21 +196,26 @@ def greedy(objective: Objective, places: Ints, cost: Floats, budget: float, by_c
             upper[i] = min(float(objective.gains(places[i : i + 1])[0]), upper[i])
             taken[i] = len(chosen)
             heapq.heappush(queue, (-upper[i] / worth[i], i))
-    return Choice(places[chosen], np.array(gain), min(bound, bound_at(objective, sum(gain), places, cost, budget)))
+    taken_in = places[chosen]
+    return Choice(taken_in, np.array(gain), min(bound, bound_at(objective, taken_in, sum(gain), places, cost, budget)))
 
 
-def bound_at(objective: Objective, gain: float, places: Ints, cost: Floats, budget: float) -> float:
-    """Return what no choice gains more than, from the gains beside a set that gains so much (Leskovec et al. 2007).
+def bound_at(objective: Objective, chosen: Ints, gain: float, places: Ints, cost: Floats, budget: float) -> float:
+    """Return what no choice gains more than, from what places add to a set (Leskovec et al. 2007).
 
     Parameters
     ----------
     objective : Objective
-        With the set in it: what is in it adds nothing more, or is counted as if it did.
+        With the set in it.
+    chosen : ndarray of int
+        The set.
     gain : float
         Of the set.
     places, cost, budget : see `greedy`
     """
-    return gain + _bound(objective.gains(places), cost, budget)
+    rest = objective.gains(places)
+    rest[np.isin(places, chosen)] = 0.0
+    return gain + _bound(rest, cost, budget)
 
 
 def best_choice(

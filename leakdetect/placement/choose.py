@@ -283,9 +283,10 @@ def place(
     choice = best_choice(lambda: (board.joint if joint else board.objective)(there), rows, each, limit)
     chosen = places[choice.places]
     plain = board.objective(there)
-    first = bound_at(plain, 0.0, rows, each, limit)
+    first = bound_at(plain, rows[:0], 0.0, rows, each, limit)
     gain = gains_of(plain, choice.places)
-    bound = min(first, bound_at(plain, float(gain.sum()), rows, each, limit), np.inf if joint else choice.bound)
+    bound = min(first, bound_at(plain, choice.places, float(gain.sum()), rows, each, limit))
+    bound = bound if joint else min(bound, choice.bound)
     start = board.value(there)
     values = np.r_[start, start + (-1.0 if wish.aim == Aim.ZONE else 1.0) * np.cumsum(gain)]
     measured = set(np.unique(np.geomspace(1, len(chosen) + 1, _MEASURED).round().astype(int) - 1).tolist())
