@@ -42,7 +42,8 @@ class Coverage:
 
     Evidence T is twice a log likelihood ratio, and its root scatters by 1, so that a leak is raised with the chance
     Phi(sqrt(T) - sqrt(h)). In its place stands the least concave function above it: a line from 0 to where it touches,
-    then the chance itself (h is so large that nothing is found without evidence). A concave growing function of a sum of non-negative terms is monotone and submodular.
+    then the chance itself (h is so large that nothing is found without evidence). A concave
+    growing function of a sum of non-negative terms is monotone and submodular.
 
     Parameters
     ----------
