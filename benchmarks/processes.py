@@ -23,7 +23,7 @@ from .accuracy import TABLES, model_of
 from .registry import Figure, Setting, Target, benchmark
 
 _DAY = np.timedelta64(1, "D")
-_START = np.datetime64("2018-01-01")
+START = np.datetime64("2018-01-01")
 _STARTS = 5
 _MAIN = "from leakdetect.cli import main; main()"
 
@@ -53,8 +53,8 @@ def day_more(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
         )
         lay_out(site, world, networks.path(name))
         setting.note(f"one day more of {name}")
-        run("fit", str(site), "--to", str(_START + fitted * _DAY))
-        run("detect", str(site), "--to", str(_START + (days - 2) * _DAY))
+        run("fit", str(site), "--to", str(START + fitted * _DAY))
+        run("detect", str(site), "--to", str(START + (days - 2) * _DAY))
         used = run("detect", str(site))
         yield name, (used.seconds, used.processor, used.memory)
 

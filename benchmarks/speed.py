@@ -86,12 +86,14 @@ def steady(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]:
     Figure("speed.batch.{}.over_epanet", "times", Target(">=", 3.0, small="village")),  # 8 if large
     Figure("speed.batch.{}.difference", "mm", Target("<=", 1.0)),
     Figure("speed.batch.{}.settled", "%", Target(">=", 99.0)),
+    Figure("speed.batch.{}.of_copy", "%"),
 )
 def batch(setting: Setting) -> Iterator[tuple[str, tuple[float | Estimate, ...]]]:
     """A steady state of a batch, of all heads and flows: its time, and how many times as long EPANET takes.
 
     EPANET is kept open and goes from state to state: demands are laid in, the state is found, a few heads are read.
-    ``difference`` is the largest of the heads that both found, ``settled`` the share of states that the batch found.
+    ``difference`` is the largest of the heads that both found, ``settled`` the share of states that the batch found,
+    ``of_copy`` how long numpy takes to copy what each trial goes through, of the time it takes.
     """
     random = np.random.default_rng(0)
     for path in paths(setting):
@@ -113,7 +115,11 @@ def batch(setting: Setting) -> Iterator[tuple[str, tuple[float | Estimate, ...]]
             for row in np.flatnonzero(found.converged[: len(few)] & np.isfinite(heads[:, 0]))
         ]
         over = larger(network, stepped / fast, 8.0)
-        yield path.stem, (1000 * fast, over, 1000 * max(apart), 100 * float(found.converged.mean()))
+        room = np.ones(solver.nbytes // 8)
+        other = np.empty_like(room)
+        copied = best(lambda room=room, other=other: np.copyto(other, room)) * found.trials.sum() / solver.width  # type: ignore[misc]
+        settled = 100 * float(found.converged.mean())
+        yield path.stem, (1000 * fast, over, 1000 * max(apart), settled, 100 * copied / (fast * rows))
 
 
 def _batch(solver: Solver, demand: np.ndarray, given: np.ndarray) -> Steady:

@@ -308,7 +308,7 @@ def test_factors_of_a_random_network() -> None:
     dense[:, np.arange(size), np.arange(size)] = diagonal.T
     right, head = random.normal(size=(size, 8)), np.zeros((size, 8))
     wanted = np.linalg.solve(dense, right.T[:, :, None])[:, :, 0].T
-    solve(pattern.column, pattern.row, pattern.update, diagonal, below, right, head)
+    solve(pattern.group, pattern.column, pattern.row, pattern.update, diagonal, below, right, head)
     np.testing.assert_allclose(head, wanted, rtol=1e-10, atol=1e-12)
 
 

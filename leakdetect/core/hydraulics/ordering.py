@@ -21,6 +21,8 @@ from .problem import Problem
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
+_GROUP = 4  # columns, as `linear` takes them
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -73,6 +75,8 @@ class Pattern:
     ----------
     node : ndarray of int, shape (n,)
         Node of each unknown.
+    group : ndarray of int
+        Where each group of columns begins, and n: four at most, one after another, with the same rows below the last.
     column : ndarray of int, shape (n + 1,)
         Where each column's entries below the diagonal begin in `row`.
     row : ndarray of int, shape (nnz,)
@@ -81,6 +85,7 @@ class Pattern:
     """
 
     node: Ints
+    group: Ints
     column: Ints
     row: Ints
     update: Ints
@@ -128,6 +133,10 @@ def find_pattern(nodes: int, unknown: Ints, i: Ints, j: Ints) -> Pattern:
         columns.append(entries)
         if len(entries) > 1:  # they become neighbours; the first of them passes that on to the rest
             below[int(entries[0])].update(entries[1:].tolist())
+    order = _postorder(columns)
+    rank = np.empty(size, dtype=np.int64)
+    rank[order] = np.arange(size)
+    columns, position = [np.sort(rank[columns[k]]) for k in order], rank[position]
     column = np.r_[0, np.cumsum([len(c) for c in columns])].astype(np.int64)
     row = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
     keys = np.repeat(np.arange(size), np.diff(column)) * size + row
@@ -136,7 +145,36 @@ def find_pattern(nodes: int, unknown: Ints, i: Ints, j: Ints) -> Pattern:
     update = np.searchsorted(keys, np.concatenate([np.zeros(0, dtype=np.int64), *wanted]))
     node = np.empty(size, dtype=np.int64)
     node[position] = unknown
-    return Pattern(node, column, row, update.astype(np.int64))
+    return Pattern(node, _groups(columns), column, row, update.astype(np.int64))
+
+
+def _postorder(columns: list[Ints]) -> Ints:
+    """Return the columns in an order of the same fill-in that leaves a part of the network only when done with it.
+
+    What is changed one after another then lies close together in memory (Liu 1990). A column's parent in the tree of
+    elimination is the first that it changes.
+    """
+    children: list[list[int]] = [[] for _ in columns]
+    open_: list[int] = []
+    for k, rows in enumerate(columns):
+        (children[rows[0]] if len(rows) else open_).append(k)
+    backwards = []
+    while open_:
+        k = open_.pop()
+        backwards.append(k)
+        open_ += children[k]
+    return np.array(backwards[::-1], dtype=np.int64)
+
+
+def _groups(columns: list[Ints]) -> Ints:
+    """Return where each group of columns begins, and their number."""
+    begins = [0]
+    for k in range(1, len(columns)):
+        before = columns[k - 1]
+        alike = len(before) == len(columns[k]) + 1 and before[0] == k  # then the rest of the rows are the same
+        if not alike or k - begins[-1] == _GROUP:
+            begins.append(k)
+    return np.array([*begins, len(columns)] if columns else [0], dtype=np.int64)
 
 
 def supplied(problem: Problem, status: States) -> Bools:

@@ -58,36 +58,55 @@ class Steady:
     trials: Ints
 
 
+class _Space:
+    """Room for K links and n unknowns of F given heads, W states side by side: kept, for a new one is slow to get."""
+
+    def __init__(self, links: int, size: int, fixed: int, entries: int, width: int) -> None:
+        self.flow, self.conductance, self.correction = (np.empty((links, width)) for _ in range(3))
+        self.draw, self.diagonal, self.right = (np.empty((size, width)) for _ in range(3))
+        self.head, self.below = np.empty((size + fixed, width)), np.empty((entries, width))
+        self.nbytes: int = sum(array.nbytes for array in vars(self).values())
+
+
 class Solver:
-    """A network made ready for one batch of steady states after another.
+    """A network made ready for one batch of steady states after another; not for two threads at a time.
 
     Parameters
     ----------
     problem : Problem
-    tolerance : float
-        Head that may be out of balance, summed over all links [m].
+    tolerance : float, optional
+        Head that may be out of balance, summed over all links, so that no node's head is further off [m]; by default
+        1e-8 a link, but 1e-5 at least and 1e-3 at most.
     width : int
         States side by side, a power of 2.
     """
 
-    def __init__(self, problem: Problem, tolerance: float = 1e-5, width: int = _WIDTH) -> None:
-        self.problem, self.tolerance, self.width = problem, tolerance, width
+    def __init__(self, problem: Problem, tolerance: float | None = None, width: int = _WIDTH) -> None:
+        self.problem, self.width = problem, width
+        self.tolerance = min(max(1e-5, 1e-8 * len(problem.start)), 1e-3) if tolerance is None else tolerance
         self._forest = find_forest(problem)
         nodes, links = len(problem.fixed), len(problem.start)
-        self._links = np.setdiff1d(np.arange(links), self._forest.link)
+        inner = np.setdiff1d(np.arange(links), self._forest.link)
         unknown = np.setdiff1d(np.flatnonzero(~problem.fixed), self._forest.tip)
-        start, end = problem.start[self._links], problem.end[self._links]
-        self._pattern = find_pattern(nodes, unknown, start, end)
+        self._pattern = find_pattern(nodes, unknown, problem.start[inner], problem.end[inner])
         self._fixed = np.flatnonzero(problem.fixed)
         self._nodes = np.r_[self._pattern.node, self._fixed]
         row = np.full(nodes, -1, dtype=np.int64)
         row[self._nodes] = np.arange(len(self._nodes))
-        self._i, self._j = row[start], row[end]
+        # In the order of elimination, so that what one link after another adds to lies close together in memory.
+        self._links = inner[np.argsort(np.minimum(row[problem.start[inner]], row[problem.end[inner]]), kind="stable")]
+        self._i, self._j = row[problem.start[self._links]], row[problem.end[self._links]]
         self._entry = self._pattern.entry(self._i, self._j)
         place = np.full(links, -1, dtype=np.int64)
         place[self._links] = np.arange(len(self._links))
         self._devices = lay_out(problem, place, self._i, self._j)
+        self._space = _Space(len(self._links), len(self._pattern.node), len(self._fixed), len(self._pattern.row), width)
         self._friction, self._branches = Friction(problem, self._links), Friction(problem, self._forest.link)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that `width` states side by side take, all of which each trial goes through."""
+        return self._space.nbytes
 
     def solve(
         self, demand: ArrayLike, head: ArrayLike, setting: ArrayLike | None = None, guess: Steady | None = None
@@ -116,12 +135,12 @@ class Solver:
         if guess is not None and guess.converged[0]:
             begin, like = guess.flow[0], guess.status[0]
         out = Steady(
-            np.full((count, len(problem.fixed)), np.nan), np.full((count, len(problem.start)), np.nan),
+            np.empty((count, len(problem.fixed))), np.empty((count, len(problem.start))),
             first_status(problem, aims, like), np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int64),
         )  # fmt: skip
         carried = np.empty((count, len(forest.link)))
         _gather(forest.tip, forest.base, wanted, carried)
-        self._core(np.ascontiguousarray(wanted[:, self._pattern.node]), given, aims, begin[self._links], out)
+        self._core(wanted, given, aims, begin[self._links], out)
         out.head[:, self._fixed] = given
         outwards = np.where(problem.start[forest.link] == forest.base, carried, -carried)
         out.flow[:, forest.link] = outwards
@@ -145,12 +164,12 @@ class Solver:
     def _core(self, demand: Floats, given: Floats, aims: Floats, begin: Floats, out: Steady) -> None:
         """Solve for what is left without branches, and write it out."""
         pattern, devices = self._pattern, self._devices
-        size, links, width = len(pattern.node), len(self._links), self.width
-        flow, conductance, correction = (np.ones((links, width)) for _ in range(3))
-        head, draw = np.zeros((size + len(self._fixed), width)), np.zeros((size, width))
-        diagonal, right, below = np.empty((size, width)), np.empty((size, width)), np.empty((len(pattern.row), width))
+        size, width, space = len(pattern.node), self.width, self._space
+        flow, conductance, correction, head = space.flow, space.conductance, space.correction, space.head
+        draw, diagonal, right, below = space.draw, space.diagonal, space.right, space.below
         status, setting = np.ones((len(devices.kind), width), dtype=np.int8), np.ones((len(devices.kind), width))
         error, changed = np.empty(width), np.zeros(width, dtype=bool)
+        flow[:], head[:], draw[:] = 1.0, 0.0, 0.0  # places that no state takes are gone through too
         trial, row = np.zeros(width, dtype=np.int64), np.full(width, -1, dtype=np.int64)
         following, free = 0, np.arange(width)
         while True:
@@ -159,9 +178,9 @@ class Solver:
             following += len(taken)
             row[free], row[taken], trial[free] = -1, rows, 0
             flow[:, taken] = begin[:, None]
-            _load(rows, taken, demand, draw)
-            _load(rows, taken, given, head[size:])
-            _load(rows, taken, aims, setting)
+            _load(rows, taken, pattern.node, demand, draw)
+            _load(rows, taken, np.arange(len(self._fixed)), given, head[size:])
+            _load(rows, taken, np.arange(len(setting)), aims, setting)
             status[:, taken] = out.status[rows].T
             if (row < 0).all():
                 return
@@ -174,7 +193,7 @@ class Solver:
                     self._i, self._j, self._entry, conductance, correction, flow, draw, head, diagonal, below, right
                 )
                 hold(devices, status, setting, diagonal, right)
-                linear.solve(pattern.column, pattern.row, pattern.update, diagonal, below, right, head)
+                linear.solve(pattern.group, pattern.column, pattern.row, pattern.update, diagonal, below, right, head)
                 linear.renew(self._i, self._j, conductance, correction, head, flow, error)
                 near = error < self.tolerance
                 asked = near | ((trial <= _ASKED_UNTIL) & (trial % 2 == 0) & (error < _ROUGHLY))
@@ -189,19 +208,19 @@ class Solver:
 
 
 @compiled
-def _load(rows: Ints, places: Ints, values: Floats, out: Floats) -> None:
-    """Give states their places in a batch: out[:, places] = values[rows].T."""
-    for r, b in zip(rows, places):  # noqa: B905  (compiled)
-        for k in range(len(out)):
-            out[k, b] = values[r, k]
+def _load(rows: Ints, places: Ints, columns: Ints, values: Floats, out: Floats) -> None:
+    """Give states their places in a batch: out[:, places] = values[rows, columns].T."""
+    for k in range(len(columns)):
+        for n in range(len(rows)):
+            out[k, places[n]] = values[rows[n], columns[k]]
 
 
 @compiled
 def _unload(rows: Ints, places: Ints, columns: Ints, values: Floats, out: Floats) -> None:
     """Take states out of a batch: out[rows, columns] = values[:, places].T."""
-    for r, b in zip(rows, places):  # noqa: B905  (compiled)
-        for k in range(len(columns)):
-            out[r, columns[k]] = values[k, b]
+    for k in range(len(columns)):
+        for n in range(len(rows)):
+            out[rows[n], columns[k]] = values[k, places[n]]
 
 
 @compiled
