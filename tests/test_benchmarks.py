@@ -69,6 +69,7 @@ IDS = {
     "speed.daily.{}.state",
     "speed.intake.{}",
     "speed.place.{}",
+    "speed.place.{}.processor",
     "placement.{}.zone",
     "placement.{}.zone_over_random",
     "placement.{}.zone_over_best_random",

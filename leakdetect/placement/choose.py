@@ -24,8 +24,8 @@ Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
 _LEAKS = 2000  # that are looked at, at the most
-_WORK = 350_000_000  # pairs x places that a round over all places may take
-_VALUES, _FEWEST = 15_000_000, 500  # leaks x places that are kept; leaks that are looked at in any case
+_WORK, _SAMPLED = 350_000_000, 200_000_000  # pairs x places that a round may take: all pairs, or some of many
+_VALUES, _FEWEST = 12_500_000, 500  # leaks x places that are kept; leaks that are looked at in any case
 _NEAR = 0.5  # share of a leak's alternatives that are those it is hardest to tell from
 _MEASURED = 12  # sets of the curve whose worth is measured where there are more
 
@@ -131,12 +131,14 @@ class Board:
 
     def __init__(self, watched: Watched, places: Ints, wish: Wish, most_leaks: int = _LEAKS) -> None:
         self.watched, self.wish = watched, wish
-        self.view = outlook(watched, places, min(most_leaks, max(_VALUES // max(len(places), 1), _FEWEST)))
+        self.view = outlook(watched, places, min(most_leaks, max(_VALUES // len(places), _FEWEST)))
         self._row = {int(node): i for i, node in enumerate(places)}
         self._links = int(watched.network.is_pipe.sum())
         if wish.aim == Aim.ZONE:
-            pairs = max(_WORK // max(len(places), 1), 4 * len(self.view.links))
-            self._pairs = pairs_of(self.view, pairs)
+            count = len(self.view.links)
+            every = count * (count - 1) // 2
+            few = max(_SAMPLED // len(places), 4 * count)
+            self._pairs = pairs_of(self.view, every if every * len(places) <= _WORK else few)
         # From here on in deviations of what the best window shows of a leak of this flow.
         self.view.response[:] *= np.float32(wish.leak / np.sqrt(variance(wish.days, watched.noise.walk)))
         self.at_first = float(self.view.length.sum()) if wish.aim == Aim.ZONE else 0.0
