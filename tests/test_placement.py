@@ -24,9 +24,10 @@ from leakdetect.errors import ElementError, InputError
 from leakdetect.network import Network
 from leakdetect.networks import Sensors, spread_sensors
 from leakdetect.placement import Aim, Noise, Watched, Wish
-from leakdetect.placement.choose import Board, pairs_of
+from leakdetect.placement.choose import Board
 from leakdetect.placement.measure import worth
 from leakdetect.placement.noise import SURE, needed, variance, windows
+from leakdetect.placement.pairs import pairs_of
 from leakdetect.placement.sight import Outlook, Sight, outlook, sample_leaks, sight
 from leakdetect.placement.smallest import _flow, known_levels
 
@@ -338,6 +339,8 @@ def test_what_is_said_of_bad_input(tmp_path: Path) -> None:
     for arguments, said in (
         (("place", "--count", "2"), "one of both"),
         (("place", "--network", "village"), "how many sensors"),
+        (("place", "--network", "village", "--budget", "0"), "no sensor is asked for"),
+        ((*place, "--leak", "0"), "a flow above 0"),
         ((*place, "--costs", str(bad)), "row 2: cost 'dear' is no number"),
         ((*place, "--allowed", str(tmp_path / "none.csv")), "no such file"),
         ((*place, "--forbidden", str(bad)), "no junction is left"),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from leakdetect.core.joint import Conditioned
-from leakdetect.core.submodular import Coverage, Objective, Separation, best_choice, gains_of, greedy, touching
+from leakdetect.core.objectives import Coverage, Separation, touching
+from leakdetect.core.submodular import Objective, best_choice, gains_of, greedy
 
 PLACES, LEAKS = 9, 14
 random = np.random.default_rng(3)

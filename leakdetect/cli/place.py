@@ -73,7 +73,7 @@ def place(
 
     watched, there = watch(folder, network, sensors, noise, demand_noise)
     with watched:
-        wish = placement.Wish(placement.Aim(objective), leak or _usual_leak(watched.demand), within)
+        wish = placement.Wish(placement.Aim(objective), _usual_leak(watched.demand) if leak is None else leak, within)
         placed = placement.place(
             watched, wish, count=count, budget=budget, given=there.pressures,
             allowed=placement.read_nodes(allowed) if allowed else None,

@@ -8,15 +8,16 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from leakdetect.core.joint import Conditioned
-from leakdetect.core.submodular import Coverage, Objective, Separation, best_choice, bound_at, gains_of
+from leakdetect.core.objectives import Coverage, Separation
+from leakdetect.core.submodular import Objective, best_choice, bound_at, gains_of
 from leakdetect.errors import InputError
 from leakdetect.network import Network
 from leakdetect.placement.measure import Worth, worth
 from leakdetect.placement.noise import SURE, needed, variance
-from leakdetect.placement.sight import Outlook, outlook
+from leakdetect.placement.pairs import pairs_of
+from leakdetect.placement.sight import outlook
 from leakdetect.placement.watched import Watched
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,6 @@ Singles = NDArray[np.float32]
 _LEAKS = 2000  # that are looked at, at the most
 _WORK, _SAMPLED = 350_000_000, 200_000_000  # pairs x places that a round may take: all pairs, or some of many
 _VALUES, _FEWEST = 12_500_000, 500  # leaks x places that are kept; leaks that are looked at in any case
-_NEAR = 0.5  # share of a leak's alternatives that are those it is hardest to tell from
 _MEASURED = 12  # sets of the curve whose worth is measured where there are more
 
 
@@ -183,47 +183,6 @@ class Board:
         return worth(self.view, self.rows(nodes), links=self._links, threshold=self.watched.threshold)
 
 
-def pairs_of(view: Outlook, most: int) -> tuple[Ints, Ints, Floats]:
-    """Return pairs of leaks that may be confused, by the first leak, and the length that each stands for [m].
-
-    All of them, or for each leak those that it is hardest to tell from, whichever the sensors, and as many drawn from
-    the rest. The weights are such that without a sensor a leak may be anywhere: they add up to the length of all pipes,
-    but for the mean length of the pipe itself.
-
-    Parameters
-    ----------
-    view : Outlook
-    most : int
-        Pairs.
-
-    Returns
-    -------
-    begin, second, weight : ndarray, shape (M + 1,), (P,), (P,)
-        As `Separation` takes them.
-    """
-    count, length = len(view.links), view.length
-    part = length / length.sum()
-    if count * (count - 1) // 2 <= most:
-        first, second = np.triu_indices(count, 1)
-        begin = np.r_[0, np.cumsum(np.arange(count - 1, -1, -1))]
-        return begin, second, 2 * part[first] * length[second]
-    each = max(most // count, 2)
-    near = max(round(_NEAR * each), 1)
-    random = np.random.default_rng(0)
-    flat = view.response.reshape(-1, count).T
-    # Distances in a few random directions stand for those in all (Johnson, Lindenstrauss 1984).
-    tree = cKDTree(flat @ random.standard_normal((flat.shape[1], 8)).astype(np.float32))
-    close = tree.query(tree.data, k=near + 1)[1]
-    second, weight = np.empty((count, each), dtype=np.int64), np.empty((count, each))
-    for a in range(count):
-        alike = close[a][close[a] != a][:near]
-        rest = np.setdiff1d(np.arange(count), np.r_[alike, a])
-        drawn = random.choice(rest, each - near, replace=len(rest) < each - near)
-        second[a] = np.r_[alike, drawn]
-        weight[a] = part[a] * np.r_[length[alike], length[drawn] * length[rest].sum() / length[drawn].sum()]
-    return each * np.arange(count + 1), second.ravel(), weight.ravel()
-
-
 def places_of(network: Network, allowed: Sequence[str] | None = None, forbidden: Sequence[str] = ()) -> Ints:
     """Return the junctions that a sensor may go to; ElementError if one is not in the network."""
     no = {network.node(name) for name in forbidden}
@@ -273,6 +232,8 @@ def place(
     network = watched.network
     if (count is None) == (budget is None):
         raise InputError("say how many sensors, or what they may cost together: one of both")
+    if not (count or budget or 0) > 0:
+        raise InputError("no sensor is asked for: give a number or a budget above 0")
     there = np.array([network.node(name) for name in given], dtype=np.int64)
     places = np.setdiff1d(places_of(network, allowed, forbidden), there)
     price = costs_of(network, places, cost or {})

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from leakdetect.core.sensitivity import Linearised
-from leakdetect.errors import InputError
+from leakdetect.errors import ConvergenceError, InputError
 from leakdetect.hydraulic.fit import LEAST_THRESHOLD
 from leakdetect.hydraulic.fitted import Fitted
 from leakdetect.hydraulic.steps import BLOCK_HOURS
@@ -183,6 +183,8 @@ def as_fitted(
     ------
     NotFittedError
         If the model is another network's, or of other sensors.
+    ConvergenceError
+        If EPANET finds no steady state.
     """
     boundary = find_boundary(network, names, quantity, element)
     channels = _channels(boundary, names)
@@ -191,21 +193,23 @@ def as_fitted(
     loads = Loads(*(np.stack([part[:half].mean(axis=0), part[half:].mean(axis=0)]) for part in vars(found).values()))
     hydraulics = HydraulicModel(network, boundary, fitted.physics)
     watched = Watched(hydraulics, channels, loads, Noise(), fitted.noise, fitted.threshold, smallest)
-    count = len(boundary.pressures)
+    try:
+        return _with_noise_like(watched, fitted.noise)
+    except ConvergenceError:
+        watched.close()
+        raise
+
+
+def _with_noise_like(watched: Watched, fitted: FittedNoise) -> Watched:
+    """Give a new pressure sensor the noise of the median one there is, less what customers do there."""
+    count = len(watched.boundary.pressures)
     if count:
-        watched.noise = replace(watched.noise, **_like(watched, fitted.noise, count))
+        seen = np.diagonal(fitted.white, axis1=1, axis2=2)[:, :count]
+        done = np.stack([np.diagonal(watched.customers_noise(band))[:count] for band in range(BANDS)])
+        walk = np.diagonal(fitted.walk).reshape(BANDS, -1)[:, :count]
+        own = float(np.sqrt(max(np.median(seen - done), _FINEST**2)))
+        watched.noise = replace(watched.noise, pressure=own, walk=float(np.median(walk / seen)))
     return watched
-
-
-def _like(watched: Watched, fitted: FittedNoise, count: int) -> dict[str, float]:
-    """Return the noise of one more pressure sensor: as the median one there is, less what customers do there."""
-    seen = np.diagonal(fitted.white, axis1=1, axis2=2)[:, :count]
-    done = np.stack([np.diagonal(watched.customers_noise(band))[:count] for band in range(BANDS)])
-    walk = np.diagonal(fitted.walk).reshape(BANDS, -1)[:, :count]
-    return {
-        "pressure": float(np.sqrt(max(np.median(seen - done), _FINEST**2))),
-        "walk": float(np.median(walk / seen)),
-    }
 
 
 def _by_band(model: HydraulicModel) -> Floats:
