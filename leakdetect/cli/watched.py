@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakdetect.networks import Sensors
     from leakdetect.placement import Watched
 
-SiteFolder = Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A site folder; or name a --network.")]
+SiteFolder = Annotated[Path | None, typer.Argument(metavar="DIR", help="A site folder; or name a --network.")]
 Drawing = Annotated[
     str | None, typer.Option(help="An EPANET .inp file, or a sample network.", show_default=False)
 ]  # fmt: skip
