@@ -94,6 +94,52 @@ class Costs(_Model):
     currency: str = "EUR"
 
 
+class Place(_Model):
+    """What key figures need to know of a service or of one of its districts; volumes are m3 a year.
+
+    `billed_m3` is what customers' meters register; `exported_m3` leaves to other services behind the inflow meters
+    without a sensor of its own. `service_connection_m` is the mean length of private pipe from the edge of the street
+    to the meter. `night_use_m3h` is what large users draw at night.
+    """
+
+    billed_m3: Annotated[float, Field(ge=0)] | None = None
+    unmetered_m3: Annotated[float, Field(ge=0)] = 0.0
+    service_m3: Annotated[float, Field(ge=0)] = 0.0
+    exported_m3: Annotated[float, Field(ge=0)] = 0.0
+    mains_km: Annotated[float, Field(gt=0)] | None = None  # without service connections; the network's where not given
+    service_connection_m: Annotated[float, Field(ge=0)] | None = None
+    average_pressure_m: Annotated[float, Field(gt=0)] | None = None
+    night_use_m3h: Annotated[float, Field(ge=0)] = 0.0
+
+
+class District(Place):
+    """A ``[kpi.districts.NAME]`` block."""
+
+    inhabitants: Annotated[int, Field(gt=0)] | None = None
+    connections: Annotated[int, Field(gt=0)] | None = None
+
+
+class Kpi(Place):
+    """The ``[kpi]`` block: what the key figures of the whole service need to know.
+
+    `night_use_l_per_inhabitant_h` and the exponent `n1` have defaults from the literature; `meter_error_share` is of
+    what passes customers' meters, `unauthorised_share` of the water supplied. `awareness_days` is how long a leak runs
+    before anybody notices, without monitoring.
+    """
+
+    night_use_l_per_inhabitant_h: Annotated[float, Field(ge=0)] | None = None
+    n1: Annotated[float, Field(ge=0, le=3)] | None = None
+    night_day_factor_h: Annotated[float, Field(gt=0)] | None = None
+    meter_error_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    unauthorised_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    scarce_resource: bool = False  # zone de répartition des eaux
+    energy_kwh_per_m3: Annotated[float, Field(ge=0)] | None = None
+    co2_kg_per_kwh: Annotated[float, Field(ge=0)] | None = None
+    awareness_days: Annotated[float, Field(ge=0)] | None = None
+    monitoring_cost_per_year: Annotated[float, Field(ge=0)] | None = None
+    districts: dict[str, District] = Field(default_factory=dict)
+
+
 class Site(_Model):
     """A site as site.toml describes it, paths resolved against its folder."""
 
@@ -108,6 +154,7 @@ class Site(_Model):
     readings: list[ReadingsBlock] = Field(min_length=1)
     detection: Detection = Detection()
     costs: Costs = Costs()
+    kpi: Kpi = Kpi()
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")
