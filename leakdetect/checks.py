@@ -104,9 +104,10 @@ def check_site(site: Site) -> Report:
     sensors: list[SensorCheck] = []
     try:
         data = quality.flag(load(site, network=network))
-        sensors = check_sensors(data)
+        each = check_sensors(data)
         findings += check_record(data, site)
-        findings += [finding for sensor in sensors for finding in _about(sensor, data)]
+        findings += [finding for sensor in each for finding in _about(sensor, data)]
+        sensors = shown(each, data, site.privacy.smallest_group)
     except LeakdetectError as error:
         findings.append(Finding(Severity.ERROR, "readings", str(error)))
     order = list(Severity)
@@ -202,6 +203,40 @@ def check_sensors(data: xr.Dataset) -> list[SensorCheck]:
     return rows
 
 
+def shown(each: list[SensorCheck], data: xr.Dataset, smallest_group: int) -> list[SensorCheck]:
+    """Return the rows that may be shown: of households' meters their sum only, in a row of its own.
+
+    Where there are fewer meters than `smallest_group`, or never all of them say something, there is no sum either.
+    """
+    personal = data["personal"].values if "personal" in data.coords else np.zeros(len(each), dtype=bool)
+    meters = [row for row, hide in zip(each, personal, strict=True) if hide]
+    if smallest_group == 1 or not meters:
+        return each
+    mine = data.isel(sensor=np.flatnonzero(personal))
+    total = mine["reading"].values.sum(axis=1)  # NaN unless all are there: who is missing would tell of one
+    total = from_si(total[~np.isnan(total)], meters[0].quantity, meters[0].unit)
+    known = bool(len(meters) >= smallest_group and total.size)
+    due = sum(row.readings + row.flags.get("missing", 0) for row in meters)
+    flags = {str(f.name).lower(): sum(row.flags.get(str(f.name).lower(), 0) for row in meters) for f in Flag}
+    together = SensorCheck(
+        sensor=f"{len(meters)} meters together" if len(meters) > 1 else "1 meter",
+        quantity=meters[0].quantity,
+        element="",
+        unit=meters[0].unit,
+        step_s=min(row.step_s for row in meters),
+        readings=sum(row.readings for row in meters),
+        first=min((row.first for row in meters if row.first), default=None),
+        last=max((row.last for row in meters if row.last), default=None),
+        lowest=_round(total.min()) if known else None,
+        middle=_round(np.median(total)) if known else None,
+        highest=_round(total.max()) if known else None,
+        longest_gap_s=max(row.longest_gap_s for row in meters),
+        usable_share=round(float(mine["usable"].values.sum() / due), 4) if due else 0.0,
+        flags={name: n for name, n in flags.items() if n},
+    )
+    return [*(row for row, hide in zip(each, personal, strict=True) if not hide), together]
+
+
 def check_record(data: xr.Dataset, site: Site) -> list[Finding]:
     """Return what concerns the whole record: its span, duplicates, clock changes."""
     time = data["time"].values
@@ -212,7 +247,8 @@ def check_record(data: xr.Dataset, site: Site) -> list[Finding]:
         found.append(Finding(Severity.INFO, _some(alone), f"{alone.size} sensors are mapped to no element"))
     for block in site.readings:
         if block.ignore:
-            found.append(Finding(Severity.INFO, block.glob, f"{block.quantity}: ignores {_some(block.ignore)}"))
+            what = f"{len(block.ignore)} columns" if block.is_personal else _some(block.ignore)
+            found.append(Finding(Severity.INFO, block.source, f"{block.quantity}: ignores {what}"))
     if conflicts := int(data.attrs.get("duplicates_conflicting", 0)):
         what = f"{conflicts} readings are given twice and differ: the later one counts"
         found.append(Finding(Severity.WARNING, "readings", what))

@@ -135,7 +135,8 @@ def _groups(patterns: Iterable[str], folder: Path, said: list[str]) -> list[_Gro
         said += [f"{path.name}: left out: by its name it holds leaks, not readings" for path in out]
         by_name: dict[str, list[tuple[Path, Sniffed]]] = {}
         for path in [path for path in found if path not in out]:
-            by_name.setdefault(_family(path.name, Path(pattern).name), []).append((path, sniff(path)))
+            name = glob.escape(path.name) if path.is_dir() else _family(path.name, Path(pattern).name)
+            by_name.setdefault(name, []).append((path, sniff(path)))
         for name, members in by_name.items():
             alike: list[list[tuple[Path, Sniffed]]] = []
             for member in members:
@@ -157,7 +158,11 @@ def _overlap(a: Sniffed, b: Sniffed) -> bool:
 
 
 def _expand(pattern: str) -> list[str]:
-    found = sorted(name for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
+    """Return the files a glob names, and the folders that hold Parquet files of which it names none."""
+    named = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+    folders = [p for p in named if p.is_dir() and any(q.suffix.lower() in (".parquet", ".pq") for q in p.rglob("*"))]
+    outer = [p for p in folders if not any(p in q.parents for q in named)]
+    found = [str(p) for p in named if p.is_file() or p in outer]
     if not found:
         raise MissingFileError(f"{pattern}: no file matches: correct --readings (and quote it)")
     return found
@@ -195,7 +200,8 @@ def _blocks(
     lost = [c for c in sniffed.columns if c not in used]
     if lost:
         why = "in the network" if model else "of a kind that is known"
-        said.append(f"{file}: ignored, not {why}: {_some(lost)}")
+        names = f"{len(lost)} columns" if by_file == Quantity.DEMAND else _some(lost)  # meters' ids are not told
+        said.append(f"{file}: ignored, not {why}: {names}")
     if "CET" in sniffed.settings["time"] and timezone == "UTC":
         said.append(f"{file}: the times are called CET: say --timezone Europe/Paris (or the country's) if they are")
     kinds = dict.fromkeys((g.quantity, g.unit) for g in used.values())
@@ -206,6 +212,8 @@ def _blocks(
         usual = {("encoding", "utf-8"), ("format", "csv")}
         settings = {key: value for key, value in sniffed.settings.items() if (key, value) not in usual}
         block: dict[str, Any] = {"glob": group.glob, "quantity": str(quantity), "unit": unit, **settings}
+        if quantity == Quantity.DEMAND:
+            block["personal"] = True
         if others:
             block["ignore"] = _patterns(others, list(mine))
         columns = _names(mine, model)
@@ -234,6 +242,8 @@ def _sentence(
     shown = ("delimiter", "decimal", "time", "time_format", "layout")
     how = ", ".join(f"{key} '{sniffed.settings[key]}'" for key in shown if key in sniffed.settings)
     known = "" if all(g.unit_said for g in mine.values()) else " (assumed)"
+    if quantity == Quantity.DEMAND:
+        return f"{file}: {len(mine)} x {quantity} in {unit}{known}, {len(columns)} mapped; {how}"
     first = next(iter(columns.items()), None)
     mapped = f"; {len(columns)} mapped, such as '{first[0]}' to '{first[1]}'" if first else ""
     return f"{file}: {len(mine)} x {quantity} in {unit}{known}: {_some(list(mine))}{mapped}; {how}"
@@ -265,6 +275,7 @@ def _some(names: list[str]) -> str:
 
 _SAYS = {
     "quantity": "flow, pressure, head, level or demand",
+    "personal": "households' meters go by pseudonyms and are not shown one by one; false if they are none",
     "time": "the column of times (or two: Date+Time)",
     "columns": "column = element of the network",
     "dmas": "column = district",
@@ -288,10 +299,10 @@ def _toml(values: Mapping[str, Any], blocks: Iterable[Mapping[str, Any]]) -> str
             item = tomlkit.item(value)
             if isinstance(value, list) and len(value) > 4:
                 item.multiline(True)
-            table[key] = item
             if key in _SAYS and key not in explained and not isinstance(value, dict):
-                table[key].comment(_SAYS[key])
+                item.comment(_SAYS[key])
                 explained.add(key)
+            table[key] = item
         tables.append(table)
     document["readings"] = tables
     return tomlkit.dumps(document)

@@ -22,9 +22,11 @@ from leakdetect.files import replacing
 from leakdetect.netcdf import joined_series, load_model, load_series, series_path, write_model, write_series
 from leakdetect.network import Network
 from leakdetect.schema import TIME, Quantity
+from leakdetect.sealing import open_model, open_state, seal_model, seal_state
 from leakdetect.site import Site, load_site
 from leakdetect.stages import quality
 from leakdetect.store import Progress, Store
+from leakdetect.vault import Vault
 
 Tell = Callable[[str, float], None]
 """Told what is done and how far it is (0 to 1)."""
@@ -152,7 +154,9 @@ def fit(
         data = steps_of(site, network, since, until)
         if not data.sizes[TIME]:
             raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
-        return write_model(detector.fit(data), part, detector.name)
+        vault = Vault.of(site)
+        model = write_model(seal_model(detector.fit(data), data, vault), part, detector.name)
+        return open_model(model, vault, str(site.model_path))
 
 
 # -- detect ------------------------------------------------------------------------------------------------------
@@ -199,7 +203,9 @@ def detect(
         Where site, model or readings do not allow it; all that is kept then stays as it was.
     """
     site, network = open_site(folder)
+    vault = Vault.of(site)
     model, checksum = load_model(site)
+    model = open_model(model, vault, str(site.model_path))
     progress, said, known = _left(site)
     if progress is not None and progress.model != checksum:
         progress = None  # another model: begin anew
@@ -221,12 +227,13 @@ def detect(
         if progress is None:
             raise ReadingsError(f"{folder}: no complete step of readings between --from and --to: widen them")
         return idle
-    state = progress.state if progress else detector.begin(model)
+    state = open_state(progress.state, vault, str(site.store_path)) if progress else detector.begin(model)
     try:
         state, events, grown = _scan(detector, model, state, data, told)
     except NotFittedError as error:
         raise NotFittedError(f"{site.model_path}: {error}") from error
-    reached = Progress(checksum, progress.begun if progress else times[0], times[-1], state)
+    kept = seal_state(state, data, vault)
+    reached = Progress(checksum, progress.begun if progress else times[0], times[-1], kept)
     series = joined_series(site, grown, fresh=progress is None)
     with replacing(series_path(site)) as part, Store(site.store_path) as store:
         write_series(series, part)

@@ -70,6 +70,7 @@ COORDINATES = {
     "dma": "district the sensor belongs to; '' for the whole",
     "unit": "the user's unit, for showing; values are SI",
     "step": "s between this sensor's own readings; sensors of different steps share the time axis",
+    "personal": "whether it is a household's meter, which goes by its pseudonym; of what `readings` loads only",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +16,13 @@ from leakdetect.schema import Quantity
 from leakdetect.units import canonical
 
 FILE = "site.toml"
+_SECRET = re.compile(r"\$\{\w+\}")  # the name of an environment variable
+_PASSWORD = re.compile(r"://[^:/@]*:(?P<user>[^@]+)@|[?&](?:password|pwd)=(?P<option>[^&]+)", re.IGNORECASE)
+_SOURCES = {  # keys that a format needs or may have; those of other formats are refused
+    "sql": ({"url"}, {"table", "query", "sensors"}),
+    "opcua": ({"url", "columns"}, {"user", "password", "certificate", "private_key", "security"}),
+}
+_FILES: tuple[set[str], set[str]] = ({"glob"}, set())
 
 
 class _Model(BaseModel):
@@ -31,18 +39,24 @@ def _zone(name: str | None) -> str | None:
 
 
 class ReadingsBlock(_Model):
-    """A ``[[readings]]`` block: which files, and how their columns map to sensors.
+    """A ``[[readings]]`` block: which files, table or server, and how their columns map to sensors.
 
     `glob` is relative to the site folder unless absolute. `columns` maps a column's name to the network element it
     measures (default: the column's name is the element's id; '' for no element). `ignore` names columns that are no
     readings of this block; ``*`` stands for anything. `dmas` maps a column to its district where they differ.
-    `time` names the time column, or two that belong together: ``Date+Time``.
+    `time` names the time column, or two that belong together: ``Date+Time``. `personal` says whether these are the
+    meters of households (see docs/privacy.md); where nothing is said, those of quantity demand are.
+
+    With format ``sql`` the readings stand in `table` (or ``schema.table``, or a view) of the database at `url`, or are
+    what the site's own `query` returns; `sensors` names the sensors wanted of a long table. With format ``opcua`` they
+    are the history of the nodes that `columns` names, on the server at `url`. Secrets are named, not written:
+    ``${NAME}`` stands for an environment variable in `url`, `user`, `password`, `certificate` and `private_key`.
     """
 
-    glob: str
+    glob: str = ""
     quantity: Quantity
     unit: str
-    format: Literal["csv", "parquet", "netcdf", "xlsx"] = "csv"
+    format: Literal["csv", "parquet", "netcdf", "xlsx", "sql", "opcua"] = "csv"
     layout: Literal["wide", "long"] = "wide"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     decimal: Literal[".", ","] = "."
@@ -57,6 +71,53 @@ class ReadingsBlock(_Model):
     ignore: list[str] = Field(default_factory=list)
     dma: str = ""
     dmas: dict[str, str] = Field(default_factory=dict)
+    personal: bool | None = None
+    url: str = ""
+    table: str = ""
+    query: str = ""
+    sensors: list[str] = Field(default_factory=list)
+    user: str = ""
+    password: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    security: Literal["", "Sign", "SignAndEncrypt"] = ""
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether these are the meters of households."""
+        return self.quantity == Quantity.DEMAND and self.personal is not False
+
+    @property
+    def source(self) -> str:
+        """What the readings are of, for people."""
+        return self.glob or self.table or ("its query" if self.query else self.url)
+
+    @model_validator(mode="after")
+    def _keys_of_its_format(self) -> ReadingsBlock:
+        needed, allowed = _SOURCES.get(self.format, _FILES)
+        every = set().union(*_FILES, *(keys for pair in _SOURCES.values() for keys in pair)) - {"columns"}
+        for key in sorted(needed):
+            if not getattr(self, key):
+                raise ValueError(f"{key}: must be given with format = '{self.format}'")
+        for key in sorted(every - needed - allowed):
+            if getattr(self, key):
+                raise ValueError(f"{key}: is not for format = '{self.format}'")
+        if self.format == "sql" and bool(self.table) == bool(self.query):
+            raise ValueError("table: name a table or view, or write a query: one of the two")
+        if self.sensors and self.layout == "wide":
+            raise ValueError("sensors: are for layout = 'long'; in a wide table list the others under ignore")
+        if bool(self.certificate) != bool(self.private_key) or (self.security and not self.certificate):
+            raise ValueError("certificate: and private_key belong together, and security needs both")
+        if self.personal and self.quantity != Quantity.DEMAND:
+            raise ValueError(f"personal: is for meters of customers (quantity = 'demand'), not for {self.quantity}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_secret_is_written(self) -> ReadingsBlock:
+        written = [found["user"] or found["option"] for found in _PASSWORD.finditer(self.url)]
+        if any(not _SECRET.fullmatch(text) for text in [*written, self.password] if text):
+            raise ValueError("a password stands here: put it into an environment variable and write ${NAME}")
+        return self
 
     @model_validator(mode="after")
     def _unit_measures_quantity(self) -> ReadingsBlock:
@@ -140,6 +201,18 @@ class Kpi(Place):
     districts: dict[str, District] = Field(default_factory=dict)
 
 
+class Privacy(_Model):
+    """How readings of households' meters are kept; see docs/privacy.md.
+
+    `smallest_group` is the least number of meters of which a sum is shown, `keep_days` how long what was made of them
+    is kept. The key is in the environment variable LEAKDETECT_KEY, or in `key_file`, or in a file of the user's own.
+    """
+
+    smallest_group: Annotated[int, Field(ge=1)] = 5
+    keep_days: Annotated[int, Field(ge=1)] = 730
+    key_file: str | None = None
+
+
 class Site(_Model):
     """A site as site.toml describes it, paths resolved against its folder."""
 
@@ -155,6 +228,7 @@ class Site(_Model):
     detection: Detection = Detection()
     costs: Costs = Costs()
     kpi: Kpi = Kpi()
+    privacy: Privacy = Privacy()
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")
@@ -200,7 +274,9 @@ def load_site(folder: Path) -> Site:
         raise SiteError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
+        place = list(first["loc"])
+        maps = [place.index(key) for key in ("columns", "dmas") if key in place]  # their keys may be meters' ids
+        where = ".".join(str(part) for part in place[: min(maps, default=len(place)) + 1]) or "file"
         said = {"extra_forbidden": "no such key: see the documentation of site.toml", "missing": "must be given"}
         message = said.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise SiteError(f"{path}: {where}: {message}") from None

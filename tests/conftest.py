@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("LEAKDETECT_SHARED", PROJECT.parent / "shared" / "data"))
 
+# Pseudonyms of meters and what is sealed: no test makes a key in the user's own folder.
+os.environ["LEAKDETECT_KEY"] = "5a" * 32
+
 # The same examples in every run, and no deadline: a busy machine is not a failed test.
 settings.register_profile("leakdetect", deadline=None, derandomize=True)
 settings.load_profile("leakdetect")

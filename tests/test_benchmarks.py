@@ -150,8 +150,9 @@ def test_speed_on_the_smallest() -> None:
     result = CliRunner().invoke(app, ["benchmark", "speed", "--small", "--json"], catch_exceptions=False)
     rows = {row["id"]: row for row in json.loads(result.stdout)}
     on = {
-            "growth": "100-400", "growth_sites": "100-200", "start": "help", "sites": "few_districts", "daily": "district", "intake": "table",
-        }  # fmt: skip
+        "growth": "100-400", "growth_sites": "100-200", "start": "help", "sites": "few_districts", "daily": "district",
+        "intake": "table",
+    }  # fmt: skip
     wanted = {id_ for id_ in IDS if id_.startswith("speed") and not id_.startswith("speed.years")}
     if parallel.usable_cores() < 2:
         wanted.remove("speed.sites.{}.over_serial")

@@ -55,7 +55,7 @@ def test_init_then_check(tmp_path: Path, run: Command) -> None:
     code, out, err = run("check", "site", "--format", "json")
     report = json.loads(out)
     assert report["usable"] is True
-    assert {sensor["sensor"] for sensor in report["sensors"]} == {"J1", "J2", "J3", "P1", "T1"}
+    assert {sensor["sensor"] for sensor in report["sensors"]} == {"J1", "J3", "P1", "T1", "1 meter"}
     (tmp_path / "scada" / "flow.csv").write_text("time,Q_P1 (L/s)\n01/01/2021 00:00,x\n", encoding="utf-8")
     code, _, err = run("check", "site")
     assert code == 2

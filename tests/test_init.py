@@ -16,6 +16,7 @@ from leakdetect.network import Network
 from leakdetect.readings import load, load_repairs
 from leakdetect.schema import Quantity
 from leakdetect.site import load_site
+from leakdetect.vault import Vault
 
 
 def test_every_file_becomes_what_it_is(tmp_path: Path) -> None:
@@ -39,14 +40,15 @@ def test_every_file_becomes_what_it_is(tmp_path: Path) -> None:
         (str(s), str(q), str(e), str(u))
         for s, q, e, u in zip(*(data[c].values for c in ("sensor", "quantity", "element", "unit")), strict=True)
     }
+    meter = Vault.of(site).pseudonym("J2")
     assert found == {
         ("J1", "pressure", "J1", "m"),
         ("J3", "pressure", "J3", "m"),
         ("P1", "flow", "P1", "L/s"),
         ("T1", "level", "T1", "m"),
-        ("J2", "demand", "J2", "L/h"),
+        (meter, "demand", "J2", "L/h"),
     }
-    assert data["step"].sel(sensor="J2") == 3600
+    assert data["step"].sel(sensor=meter) == 3600
     assert float(data["reading"].sel(sensor="P1").mean()) == pytest.approx(0.006, rel=0.01)
     assert str(data["time"].values[-1])[:16] == "2021-01-20T23:45"
 

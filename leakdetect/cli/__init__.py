@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from leakdetect import __version__
 
-_ORDER = ("demo", "init", "check", "fit", "detect", "events", "report", "kpi", "score")
+_ORDER = ("demo", "init", "check", "fit", "detect", "events", "report", "kpi", "score", "privacy")
 
 
 class _InOrder(TyperGroup):
@@ -97,4 +97,4 @@ def _leave(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from leakdetect.cli import detectable, kpi, leakdb, networks, place, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)
+from leakdetect.cli import detectable, kpi, leakdb, networks, place, privacy, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)

@@ -39,16 +39,18 @@ class Chunk:
     ----------
     frame : DataFrame
         One column for each that was asked for, index 0, 1, ...
-    first_row : int
-        The first row's number in the file, counted from 1 as editors and spreadsheets do.
+    first_row : int or None
+        The first row's number in the file, counted from 1 as editors and spreadsheets do; None where rows have none.
     """
 
     frame: pd.DataFrame
-    first_row: int
+    first_row: int | None
 
 
-def matching(pattern: str, folder: Path) -> list[Path]:
+def matching(pattern: str, folder: Path, *, folders: bool = False) -> list[Path]:
     """Return the files a glob names, sorted; relative globs are of `folder`.
+
+    Where it names no file it may name `folders`, each to be read as one table.
 
     Raises
     ------
@@ -56,7 +58,8 @@ def matching(pattern: str, folder: Path) -> list[Path]:
         If it names none.
     """
     names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    found = sorted(path for name in names if (path := folder / name).is_file())
+    every = sorted(folder / name for name in names)
+    found = [path for path in every if path.is_file()] or [path for path in every if folders and path.is_dir()]
     if not found:
         raise MissingFileError(f"{folder / pattern}: no file matches: correct the glob of this [[readings]] block")
     return found
@@ -73,7 +76,8 @@ def columns(path: Path, block: ReadingsBlock) -> list[str]:
     names = _FORMATS[block.format].columns(path, block)
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ReadingsError(f"{path}: column '{twice[0]}' appears twice: give each column its own name")
+        what = f"column {names.index(twice[0]) + 1}" if block.is_personal else f"column '{twice[0]}'"
+        raise ReadingsError(f"{path}: {what} appears twice: give each column its own name")
     return names
 
 

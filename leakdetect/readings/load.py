@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 from leakdetect.errors import ElementError, ReadingsError
 from leakdetect.network import Network, Node
 from leakdetect.readings import files, times
+from leakdetect.readings.sources import HEAD, Source, Window, sources
 from leakdetect.readings.values import numbers
-from leakdetect.schema import Quantity, new_readings
+from leakdetect.schema import SENSOR, Quantity, new_readings
 from leakdetect.units import canonical, factor
+from leakdetect.vault import Vault
 
 if TYPE_CHECKING:
     from leakdetect.site import ReadingsBlock, Site
@@ -27,19 +28,23 @@ MAX_CELLS = 200_000_000
 """Above so many times x sensors, times are brought onto one step: loggers that each tick at their own second would
 otherwise fill memory with rows of one reading each."""
 
-_STEP_FROM = 2000  # readings from which a sensor's own step is taken: its first, so that it never changes
-_MARGIN = np.timedelta64(26, "h")  # more than any zone's offset
 _HEAD = 3600.0  # [s] step of a sensor that has said less than two things
 
 
 @dataclass
 class Sensors:
-    """The sensors of a site in the order in which its files name them."""
+    """The sensors of a site in the order in which its files name them.
 
+    A household's meter goes by its pseudonym from here on.
+    """
+
+    vault: Vault
     index: dict[tuple[Quantity, str], int] = field(default_factory=dict)
     dma: list[str] = field(default_factory=list)
     unit: list[str] = field(default_factory=list)
     step: list[float] = field(default_factory=list)
+    personal: list[bool] = field(default_factory=list)
+    pseudonym: list[str] = field(default_factory=list)
 
     def add(self, block: ReadingsBlock, column: str) -> int:
         """Return the number of the sensor that a block's column is."""
@@ -49,17 +54,22 @@ class Sensors:
             self.dma.append(block.dmas.get(column, block.dma))
             self.unit.append(canonical(block.quantity, block.unit))
             self.step.append(np.nan)
+            self.personal.append(block.is_personal)
+            self.pseudonym.append(self.vault.pseudonym(column) if block.is_personal else "")
         return self.index[key]
 
     def names(self) -> list[str]:
-        """Return one name a sensor: its element, and its quantity too where the element has several."""
+        """Return one name a sensor: its element, and its quantity too where the element has several; a meter's own."""
         count = Counter(label for _, label in self.index)
-        return [label if count[label] == 1 else f"{label} {quantity}" for quantity, label in self.index]
+        return [
+            hidden or (label if count[label] == 1 else f"{label} {quantity}")
+            for (quantity, label), hidden in zip(self.index, self.pseudonym, strict=True)
+        ]
 
     def learn_step(self, sensor: int, when: times.Times) -> None:
         """Take a sensor's own step [s] from its first readings, unless it is known."""
         if np.isnan(self.step[sensor]) and when.size > 1:
-            apart = np.diff(np.sort(when[:_STEP_FROM])).astype("timedelta64[ns]").astype(float) / 1e9
+            apart = np.diff(np.sort(when[:HEAD])).astype("timedelta64[ns]").astype(float) / 1e9
             apart = apart[apart > 0]
             if apart.size:
                 self.step[sensor] = _round_step(float(np.median(apart)))
@@ -84,50 +94,65 @@ class _Loader:
     network: Network | None
     since: np.datetime64 | None
     until: np.datetime64 | None
-    sensors: Sensors = field(default_factory=Sensors)
+    sensors: Sensors
     counts: Counter[str] = field(default_factory=Counter)
-    paths: set[Path] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     any_reading: bool = False
 
     def read(self) -> Iterator[_Piece]:
         for block in self.site.readings:
             seen: set[str] = set()
-            for path in files.matching(block.glob, self.site.folder):
-                self.paths.add(path)
-                yield from (self._wide if block.layout == "wide" else self._long)(path, block, seen)
+            window = Window(self.since, self.until)
+            for source in sources(block, self.site.folder, window):
+                self.named.add(str(source))
+                self.any_reading = self.any_reading or source.windowed
+                yield from (self._long if _is_long(block) else self._wide)(source, block, seen)
             unused = [name for name in (*block.columns, *block.dmas) if name not in seen]
             if unused:
-                raise ReadingsError(f"{path}: no column '{unused[0]}': correct columns or dmas in site.toml")
+                what = f"'{unused[0]}'" if not block.is_personal else self._hidden(unused[0])
+                raise ReadingsError(f"{source}: no column {what}: correct columns or dmas in site.toml")
 
-    def _columns(self, path: Path, block: ReadingsBlock) -> tuple[list[str], list[str]]:
+    def _hidden(self, name: str, column: int | None = None) -> str:
+        """Return what stands in an error for a household's meter: never its id."""
+        place = "" if column is None else f"column {column} of the file, "
+        return f"of a meter ({place}pseudonym {self.sensors.vault.pseudonym(name)})"
+
+    def _columns(self, source: Source, block: ReadingsBlock) -> tuple[list[str], list[str]]:
         """Return the names of the time column (or two) and of the others."""
-        names = files.columns(path, block)
+        names = source.columns()
         parts = [block.time] if block.time in names else block.time.split("+")
         for part in parts:
             if part not in names:
-                some = ", ".join(f"'{name}'" for name in names[:5])
-                raise ReadingsError(f"{path}: no time column '{part}': set time, or delimiter; the columns are {some}")
+                what = f"no time column '{part}': set time, or delimiter; the columns are {_some(names, block)}"
+                raise ReadingsError(f"{source}: {what}")
         return parts, [name for name in names if name not in parts]
 
-    def _sensor(self, path: Path, block: ReadingsBlock, column: str) -> int:
+    def _sensor(self, source: Source, block: ReadingsBlock, column: str) -> int:
         label = block.columns.get(column, column)
         if self.network is not None and label:
-            _check_element(self.network, block.quantity, label, path, column)
+            where = f"{source}: column '{column}'"
+            if block.is_personal:
+                where = f"{source}: column {self._hidden(column)}"
+            _check_element(self.network, block.quantity, label, where, hide=block.is_personal and label == column)
         return self.sensors.add(block, column)
 
-    def _wide(self, path: Path, block: ReadingsBlock, seen: set[str]) -> Iterator[_Piece]:
-        clock, others = self._columns(path, block)
+    def _wide(self, source: Source, block: ReadingsBlock, seen: set[str]) -> Iterator[_Piece]:
+        clock, others = self._columns(source, block)
         seen.update(others)
         wanted = [name for name in others if not files.ignored(name, block)]
         if not wanted:
-            raise ReadingsError(f"{path}: no column of readings is left: shorten ignore in site.toml")
-        sensors = [self._sensor(path, block, name) for name in wanted]
+            raise ReadingsError(f"{source}: no column of readings is left: shorten ignore in site.toml")
+        sensors = [self._sensor(source, block, name) for name in wanted]
         kept_time, kept_values, rows = [], [], 0
         utc = False
-        for chunk in files.chunks(path, block, clock, wanted):
-            values = np.column_stack([self._numbers(chunk, name, block, path) for name in wanted])
+        for chunk in source.head(clock, wanted) if self._unlearnt(sensors) else ():
+            when = self._when(chunk, clock, block, source)
+            for name, sensor in zip(wanted, sensors, strict=True):
+                self.sensors.learn_step(sensor, when[chunk.frame[name].notna().to_numpy() & ~np.isnat(when)])
+        for chunk in source.chunks(clock, wanted):
+            values = np.column_stack([self._numbers(chunk, name, block, source) for name in wanted])
             filled = np.asarray(~np.isnan(values).all(axis=1))
-            local, there, utc = self._times(chunk, clock, block, path, filled)
+            local, there, utc = self._times(chunk, clock, block, source, filled)
             local, values = local[there], values[there]
             rows += len(local)
             for k, sensor in enumerate(sensors):
@@ -135,29 +160,41 @@ class _Loader:
             near = self._near(local)
             kept_time.append(local[near])
             kept_values.append(values[near])
-        if not rows:
-            raise ReadingsError(f"{path}: no row of readings: remove the file or send it again")
+        if not rows and not source.windowed:
+            raise ReadingsError(f"{source}: no row of readings: remove the file or send it again")
+        if not kept_time:
+            return
         local = np.concatenate(kept_time)
-        when, inside = self._utc(local, utc, block, path)
+        when, inside = self._utc(local, utc, block, source)
         yield _Piece(when[inside], np.concatenate(kept_values)[inside], sensors)
 
-    def _long(self, path: Path, block: ReadingsBlock, seen: set[str]) -> Iterator[_Piece]:
-        clock, others = self._columns(path, block)
+    def _long(self, source: Source, block: ReadingsBlock, seen: set[str]) -> Iterator[_Piece]:
+        clock, others = self._columns(source, block)
         for key, name in (("sensor", block.sensor), ("value", block.value)):
             if name not in others:
-                some = ", ".join(f"'{o}'" for o in others[:5])
-                raise ReadingsError(f"{path}: no column '{name}': set {key} in site.toml to one of {some}")
+                some = _some(others, block)
+                raise ReadingsError(f"{source}: no column '{name}': set {key} in site.toml to one of {some}")
         kept: list[tuple[times.Times, NDArray[np.int64], NDArray[np.float64]]] = []
         utc, rows = False, 0
-        for chunk in files.chunks(path, block, [*clock, block.sensor], [block.value]):
-            values = self._numbers(chunk, block.value, block, path)
-            local, there, utc = self._times(chunk, clock, block, path, ~np.isnan(values))
+        text = [*clock, block.sensor]
+        known = source.names(block.sensor)
+        seen.update(known)
+        number_of = {n: self._sensor(source, block, n) for n in known if not files.ignored(n, block)}
+        for chunk in source.head(text, [block.value]) if self._unlearnt(number_of.values()) else ():
+            when = self._when(chunk, clock, block, source)
+            said = chunk.frame[block.sensor].astype("str").str.strip()
+            said = said.where(chunk.frame[block.value].notna().to_numpy() & ~np.isnat(when))
+            for name, sensor in number_of.items():
+                self.sensors.learn_step(sensor, when[(said == name).to_numpy()])
+        for chunk in source.chunks(text, [block.value]):
+            values = self._numbers(chunk, block.value, block, source)
+            local, there, utc = self._times(chunk, clock, block, source, ~np.isnan(values))
             written = chunk.frame[block.sensor].astype("str").str.strip()
             there &= chunk.frame[block.sensor].notna().to_numpy()
             codes, names = pd.factorize(written[there])
             seen.update(names)
             number = np.array(
-                [-1 if files.ignored(name, block) else self._sensor(path, block, name) for name in names],
+                [-1 if files.ignored(name, block) else self._sensor(source, block, name) for name in names],
                 dtype=np.int64,
             )
             local, values, who = local[there], values[there], number[codes]
@@ -166,21 +203,27 @@ class _Loader:
                 self.sensors.learn_step(sensor, local[(who == sensor) & ~np.isnan(values)])
             near = self._near(local) & (who >= 0)
             kept.append((local[near], who[near], values[near]))
-        if not rows:
-            raise ReadingsError(f"{path}: no row of readings: remove the file or send it again")
+        if not rows and not source.windowed:
+            raise ReadingsError(f"{source}: no row of readings: remove the file or send it again")
+        if not kept:
+            return
         local, who, values = (np.concatenate(part) for part in zip(*kept, strict=True))
         order = np.argsort(who, kind="stable")
         bounds = np.flatnonzero(np.diff(who[order])) + 1
         for mine in np.split(order, bounds) if order.size else []:
-            when, inside = self._utc(local[mine], utc, block, path)
+            when, inside = self._utc(local[mine], utc, block, source)
             yield _Piece(when[inside], values[mine][inside, None], [int(who[mine[0]])])
 
-    def _numbers(self, chunk: files.Chunk, name: str, block: ReadingsBlock, path: Path) -> NDArray[np.float64]:
+    def _numbers(self, chunk: files.Chunk, name: str, block: ReadingsBlock, source: Source) -> NDArray[np.float64]:
         values, bad = numbers(chunk.frame[name], block.decimal)
         if bad is not None:
+            what = f"column '{name}': '{chunk.frame[name].iloc[bad]}'"
+            if block.is_personal:  # neither the meter's id nor what it said
+                of = "" if _is_long(block) else f" {self._hidden(name, source.columns().index(name) + 1)}"
+                what = f"the value{of}"
             raise ReadingsError(
-                f"{path}: row {chunk.first_row + bad}, column '{name}': '{chunk.frame[name].iloc[bad]}' is not a "
-                f"number: correct it, or set decimal, or list the column under ignore"
+                f"{_row(source, chunk, bad, block)}, {what} is not a number: correct it, or set decimal, or list the "
+                f"column under ignore"
             )
         infinite = np.isinf(values)
         self.counts["not_finite"] += int(infinite.sum())
@@ -188,8 +231,15 @@ class _Loader:
         self.any_reading = self.any_reading or not np.isnan(values).all()
         return values * factor(block.quantity, block.unit)
 
+    def _unlearnt(self, sensors: Iterable[int]) -> bool:
+        return any(np.isnan(self.sensors.step[sensor]) for sensor in sensors)
+
+    def _when(self, chunk: files.Chunk, clock: list[str], block: ReadingsBlock, source: Source) -> times.Times:
+        """Return the times of some first rows, as written, from which steps are learnt."""
+        return self._times(chunk, clock, block, source, np.zeros(len(chunk.frame), dtype=bool))[0]
+
     def _times(
-        self, chunk: files.Chunk, clock: list[str], block: ReadingsBlock, path: Path, filled: NDArray[np.bool_]
+        self, chunk: files.Chunk, clock: list[str], block: ReadingsBlock, source: Source, filled: NDArray[np.bool_]
     ) -> tuple[times.Times, NDArray[np.bool_], bool]:
         """Return times, which rows have one (blank rows have none), and whether they are UTC already."""
         local, utc = times.parse(chunk.frame[clock[0]], block.time_format)
@@ -199,9 +249,10 @@ class _Loader:
         written = chunk.frame[clock[0]].notna().to_numpy()
         bad = np.flatnonzero(~there & (written | filled))
         if bad.size:
+            what = "'" + " ".join(str(chunk.frame[c].iloc[bad[0]]) for c in clock) + "'"
             raise ReadingsError(
-                f"{path}: row {chunk.first_row + bad[0]}, column '{'+'.join(clock)}': "
-                f"'{' '.join(str(chunk.frame[c].iloc[bad[0]]) for c in clock)}' is not a time: correct it, "
+                f"{_row(source, chunk, int(bad[0]), block)}, column '{'+'.join(clock)}': "
+                f"{'what stands there' if block.is_personal else what} is not a time: correct it, "
                 f"or set time_format (such as '%d/%m/%Y %H:%M')"
             )
         if block.format == "xlsx":  # a spreadsheet keeps times as fractions of a day
@@ -211,20 +262,20 @@ class _Loader:
     def _near(self, local: times.Times) -> NDArray[np.bool_]:
         near = np.ones(local.size, dtype=bool)
         if self.since is not None:
-            near &= local >= self.since - _MARGIN
+            near &= local >= self.since - times.MARGIN
         if self.until is not None:
-            near &= local <= self.until + _MARGIN
+            near &= local <= self.until + times.MARGIN
         return near
 
     def _utc(
-        self, local: times.Times, utc: bool, block: ReadingsBlock, path: Path
+        self, local: times.Times, utc: bool, block: ReadingsBlock, source: Source
     ) -> tuple[times.Times, NDArray[np.bool_]]:
         """Return UTC times and which of them are wanted."""
         when = local if utc else times.to_utc(local, block.timezone or self.site.timezone)
         row = times.backwards(local, when)
         if row is not None:
             raise ReadingsError(
-                f"{path}: time goes backwards from {local[row - 1].astype('datetime64[s]')} to "
+                f"{source}: time goes backwards from {local[row - 1].astype('datetime64[s]')} to "
                 f"{local[row].astype('datetime64[s]')}: sort the file by time, or set timezone if it is a "
                 f"clock change"
             )
@@ -236,11 +287,34 @@ class _Loader:
         return when, inside
 
 
-def _check_element(network: Network, quantity: Quantity, element: str, path: Path, column: str) -> None:
-    """Raise `ElementError` unless the network has the element and `quantity` is measured on its kind."""
-    where = f"{path}: column '{column}'"
+def _some(names: list[str], block: ReadingsBlock) -> str:
+    """Return some columns' names, or how many there are where they may be meters' ids."""
+    if block.is_personal and not _is_long(block):
+        return f"{len(names)}"
+    return ", ".join(f"'{name}'" for name in names[:5])
+
+
+def _row(source: Source, chunk: files.Chunk, place: int, block: ReadingsBlock) -> str:
+    """Return the name of a row: its number in a file, its time where rows have no number."""
+    if chunk.first_row is not None:
+        return f"{source}: row {chunk.first_row + place}"
+    clock = [block.time] if block.time in chunk.frame else block.time.split("+")
+    return f"{source}: row of {' '.join(str(chunk.frame[name].iloc[place]) for name in clock)}"
+
+
+def _is_long(block: ReadingsBlock) -> bool:
+    return block.layout == "long" or block.format == "opcua"
+
+
+def _check_element(network: Network, quantity: Quantity, element: str, where: str, *, hide: bool) -> None:
+    """Raise `ElementError` unless the network has the element and `quantity` is measured on its kind.
+
+    `where` names the column; `hide` the element too, where a meter's id stands for it.
+    """
     mend = "map it under columns, or list it under ignore, in site.toml"
     node, link = network.has_node(element), network.has_link(element)
+    if hide and not (node or link):
+        raise ElementError(f"{where}: the network has no element of its name: {mend}")
     if not (node or link):
         folded = {name.lower(): name for name in (*network.node_names, *network.link_names)}
         near = folded.get(element.lower())
@@ -274,24 +348,30 @@ def load(
     -------
     Dataset
         ``reading`` over (time, sensor) as `schema` has it: SI, UTC. Sensors are named by element where that is
-        unique, else ``element quantity``. No row where nothing was read between `since` and `until`. Attributes
-        count ``files``, ``duplicates_identical``, ``duplicates_conflicting`` (of which the later row of the later
-        file was kept), ``not_finite``, and ``snapped`` is 1 if times were brought onto one step (see `MAX_CELLS`).
+        unique, else ``element quantity``; a household's meter (coordinate ``personal``) by its pseudonym. No row where
+        nothing was read between `since` and `until`. Attributes count ``files``, ``duplicates_identical``,
+        ``duplicates_conflicting`` (of which the later row of the later file was kept), ``not_finite``, and ``snapped``
+        is 1 if times were brought onto one step (see `MAX_CELLS`).
 
     Raises
     ------
     MissingFileError
         If a glob names no file.
     ReadingsError
-        If a file cannot be read, time goes backwards in it, a value is no number, or there is no reading at all.
+        If a file, table or server cannot be read, time goes backwards in it, a value is no number, or there is no
+        reading at all.
+    MissingExtraError
+        If a library is missing that only some formats need.
+    InputError
+        If the key of pseudonyms cannot be read.
     ElementError
         If the network has no such element or the quantity is not measured on it.
     """
-    loader = _Loader(site, network, _ns(since), _ns(until))
+    loader = _Loader(site, network, _ns(since), _ns(until), Sensors(Vault.of(site)))
     pieces = list(loader.read())
     sensors, counts = loader.sensors, loader.counts
     if not loader.any_reading:
-        globs = ", ".join(block.glob for block in site.readings)
+        globs = ", ".join(block.source for block in site.readings)
         raise ReadingsError(f"{site.folder / 'site.toml'}: no reading at all in {globs}: check decimal and the files")
     known = [step for step in sensors.step if not np.isnan(step)]
     steps = [min(known, default=_HEAD) if np.isnan(step) else step for step in sensors.step]
@@ -314,7 +394,8 @@ def load(
         unit=sensors.unit,
         step=steps,
     )
-    data.attrs["files"] = len(loader.paths)
+    data = data.assign_coords(personal=(SENSOR, np.array(sensors.personal, dtype=bool)))
+    data.attrs["files"] = len(loader.named)
     for name in ("duplicates_identical", "duplicates_conflicting", "not_finite", "snapped"):
         data.attrs[name] = counts[name]
     return data
@@ -333,6 +414,8 @@ def _elements(site: Site, network: Network | None, labels: list[str]) -> list[st
 
 
 def _axis(all_times: list[times.Times]) -> times.Times:
+    if not all_times:
+        return np.zeros(0, dtype="datetime64[ns]")
     unique: dict[bytes, times.Times] = {t.tobytes(): t for t in all_times}  # files often share their times
     return np.unique(np.concatenate([np.unique(t) for t in unique.values()]))
 

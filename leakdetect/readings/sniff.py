@@ -19,6 +19,7 @@ from leakdetect.site import ReadingsBlock
 
 _BYTES = 200_000
 _ROWS = 500
+_FILES = 50  # of a folder
 _SUFFIX = {".parquet": "parquet", ".pq": "parquet", ".nc": "netcdf", ".xlsx": "xlsx", ".xlsm": "xlsx"}
 _TIME_NAME = re.compile(r"time|date|zeit|horo|heure|fecha|hora|^data\b|^ts$", re.IGNORECASE)
 _CLOCK_NAME = re.compile(r"^(time|hour|clock|heure|uhrzeit|hora|ora)$", re.IGNORECASE)
@@ -57,25 +58,29 @@ class Sniffed:
 
 
 def sniff(path: Path) -> Sniffed:
-    """Guess how a file is written.
+    """Guess how a file, or a folder of Parquet files, is written.
 
     Raises
     ------
     ReadingsError
         If it is empty, or no column holds times, or none holds numbers.
     """
-    file_format = _SUFFIX.get(path.suffix.lower(), "csv")
+    file_format = "parquet" if path.is_dir() else _SUFFIX.get(path.suffix.lower(), "csv")
     settings: dict[str, str] = {"format": file_format}
     if file_format == "csv":
         settings |= _dialect(path)
     block = _block(path, settings)
-    names = _netcdf_names(path) if file_format == "netcdf" else files.columns(path, block)
-    settings["time"] = names[0]
-    block = _block(path, settings)
-    chunk = next(files.chunks(path, block, names, []), None)
+    chunk: files.Chunk | None
+    if path.is_dir():
+        names, chunk = _of_folder(path, block)
+    else:
+        names = _netcdf_names(path) if file_format == "netcdf" else files.columns(path, block)
+        settings["time"] = names[0]
+        block = _block(path, settings)
+        chunk = next(files.chunks(path, block, names, []), None)
     if chunk is None or chunk.frame.empty:
         raise ReadingsError(f"{path}: no row of readings: remove the file or send it again")
-    head = chunk.frame.head(_ROWS)
+    head = chunk.frame if path.is_dir() else chunk.frame.head(_ROWS)
     clock, time_format = _time_column(path, head, chunk.frame)
     settings["time"] = "+".join(clock)
     if time_format:
@@ -90,19 +95,38 @@ def sniff(path: Path) -> Sniffed:
     names_column = [n for n in text if head[n].notna().all() and head[n].nunique() < len(head)]
     if len(names_column) == 1 and len(good) == 1:
         settings |= {"layout": "long", "sensor": names_column[0], "value": good[0]}
-        return _long(chunk.frame, settings, names_column[0], good[0], decimal)
+        return _long(path, chunk.frame, settings, decimal)
     if not good:
         raise ReadingsError(f"{path}: no column of numbers: is this a file of readings?")
     sample = {name: parsed[name][0][~np.isnan(parsed[name][0])] for name in good}
     return Sniffed(settings, tuple(good), tuple(text), sample)
 
 
-def _long(frame: pd.DataFrame, settings: dict[str, str], sensor: str, value: str, decimal: str) -> Sniffed:
-    values, _ = numbers(frame[value], decimal)
+def _long(path: Path, frame: pd.DataFrame, settings: dict[str, str], decimal: str) -> Sniffed:
+    sensor = settings["sensor"]
+    values, _ = numbers(frame[settings["value"]], decimal)
     who = frame[sensor].astype("str").str.strip()
     names = tuple(dict.fromkeys(who[frame[sensor].notna()]))
+    if path.is_dir():
+        from leakdetect.readings.parquet import Folder
+
+        names = tuple(Folder(path, _block(path, settings)).sensors)
     sample = {name: values[(who == name).to_numpy() & ~np.isnan(values)][:_ROWS] for name in names}
     return Sniffed(settings, names, (), sample)
+
+
+def _of_folder(path: Path, block: ReadingsBlock) -> tuple[list[str], files.Chunk]:
+    """Return a folder's columns and the first rows of some of its files, those first that begin and end the list."""
+    from leakdetect.readings.parquet import fragments
+    from leakdetect.readings.sources import Window
+
+    every = list(fragments(path, block.model_copy(update={"layout": "long"}), Window(np.datetime64(0, "ns"))))
+    names = every[0].columns()
+    some = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, _FILES).round().astype(int))]
+    frame = pd.concat([chunk.frame.head(_ROWS) for one in some for chunk in one.head(names, [])], ignore_index=True)
+    # What folders are named by may be the sensor; a year or a month is not.
+    dates = [k for k in every[0].folder.keys if frame[k].astype("str").str.fullmatch(r"[\d-]+").all()]
+    return [n for n in names if n not in dates], files.Chunk(frame, None)
 
 
 def _block(path: Path, settings: dict[str, str]) -> ReadingsBlock:

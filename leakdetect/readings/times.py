@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,61 @@ Times = NDArray[np.datetime64]
 
 _OFFSET = re.compile(r"\d\d:?\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d(:?\d\d)?)$")
 _DAY = np.timedelta64(1, "D")
+
+MARGIN = np.timedelta64(26, "h")
+"""More than any zone's offset."""
+
+
+class Kind(StrEnum):
+    """How a database or a Parquet file keeps times."""
+
+    UTC = "with a time zone"
+    LOCAL = "without a time zone"
+    TEXT = "text, ISO 8601"
+    SECONDS = "seconds since 1970"
+
+
+def limits(
+    kind: Kind, since: np.datetime64 | None, until: np.datetime64 | None
+) -> tuple[datetime | str | float | None, datetime | str | float | None]:
+    """Return what times as they are kept must lie between (both ends included) to hold a window.
+
+    A little more where they say no time zone. Text is compared by its date, which stands first and sorts.
+
+    Parameters
+    ----------
+    kind : Kind
+    since, until : datetime64 or None
+        UTC; None where the window is open.
+    """
+    if kind == Kind.SECONDS:
+        return tuple(
+            None if t is None else float(t.astype("datetime64[ns]").astype(np.int64)) / 1e9 for t in (since, until)
+        )  # type: ignore[return-value]
+    margin = np.timedelta64(0) if kind == Kind.UTC else MARGIN
+    first = None if since is None else _moment(since - margin)
+    last = None if until is None else _moment(until + margin) + timedelta(microseconds=1)
+    if kind == Kind.TEXT:
+        return first and first.date().isoformat(), last and (last.date() + timedelta(days=1)).isoformat()
+    zone = UTC if kind == Kind.UTC else None
+    return first and first.replace(tzinfo=zone), last and last.replace(tzinfo=zone)
+
+
+def _moment(time: np.datetime64) -> datetime:
+    """Return a time cut to microseconds."""
+    moment: datetime = time.astype("datetime64[us]").item()
+    return moment
+
+
+def kind_of(value: object, time_format: str | None) -> Kind | None:
+    """Return how times are kept, by one of them; None if they cannot be compared with a time as they stand."""
+    if isinstance(value, datetime):
+        return Kind.LOCAL if value.tzinfo is None else Kind.UTC
+    if isinstance(value, date):
+        return Kind.LOCAL
+    if isinstance(value, str):
+        return Kind.TEXT if re.match(r"\d{4}-\d\d-\d\d", value) else None
+    return Kind.SECONDS if time_format == "unix" else None
 
 
 def parse(written: pd.Series, time_format: str | None) -> tuple[Times, bool]:

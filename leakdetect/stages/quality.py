@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from leakdetect.core import masks
 from leakdetect.core.trailing import DAY, Days
 from leakdetect.errors import ReadingsError
-from leakdetect.schema import SENSOR, TIME, Flag, Quantity
+from leakdetect.schema import COORDINATES, SENSOR, TIME, Flag, Quantity
 from leakdetect.units import factor
 
 Mask = NDArray[np.bool_]
@@ -210,7 +210,7 @@ def to_steps(data: xr.Dataset, step: float) -> xr.Dataset:
         },
         coords={
             TIME: (blocks * width).astype("datetime64[ns]"),
-            **{name: data[name] for name in (SENSOR, "quantity", "element", "dma", "unit", "step")},
+            **{name: data[name] for name in (SENSOR, *COORDINATES) if name in data.coords},
             "last_reading": (TIME, last),
         },
         attrs=data.attrs,

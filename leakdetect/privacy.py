@@ -1,0 +1,232 @@
+"""What a site's files hold of households' meters, since when and until when, and the end of what is too old."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from leakdetect.files import replacing
+from leakdetect.netcdf import load_model, series_path, write_model
+from leakdetect.sealing import BLOB, NODES, SEALED
+from leakdetect.site import FILE, Site
+from leakdetect.store import Progress, Store
+from leakdetect.vault import VARIABLE, Vault
+
+
+class Kind(StrEnum):
+    """What is held; see `WORDS`."""
+
+    INPUT = "input"
+    NAMES = "names"
+    MODEL = "model"
+    STATE = "state"
+    NONE = "none"
+
+
+class How(StrEnum):
+    """How it is held; see `WORDS`."""
+
+    OWN = "own"
+    SEALED = "sealed"
+    REMOVED = "removed"
+    CLEAR = "clear"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What one file, table or server holds of households' meters.
+
+    Attributes
+    ----------
+    where : str
+    kind, how : Kind, How
+    meters : int or None
+        How many; of a model, at how many nodes; None where leakdetect does not count them.
+    since, until, keep_until : str or None
+        Days, UTC: the readings' first and last, and the day after which `enforce` removes them.
+    """
+
+    where: str
+    kind: Kind
+    how: How
+    meters: int | None = None
+    since: str | None = None
+    until: str | None = None
+    keep_until: str | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """All of a site.
+
+    Attributes
+    ----------
+    key, key_name : str or None
+        Where the key is, and a name that tells nothing of it; None where the site has no meters.
+    """
+
+    site: str
+    key: str | None
+    key_name: str | None
+    smallest_group: int
+    keep_days: int
+    holdings: tuple[Holding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def held(site: Site) -> Held:
+    """Say what a site holds of households' meters.
+
+    Raises
+    ------
+    InputError
+        If a file or the key cannot be read.
+    """
+    blocks = [block for block in site.readings if block.is_personal]
+    inputs = [Holding(block.source, Kind.INPUT, How.OWN) for block in blocks]
+    if any(block.columns or block.dmas or block.ignore or block.sensors for block in blocks):
+        inputs.append(Holding(FILE, Kind.NAMES, How.OWN))
+    vault = Vault.of(site)
+    ours = [*_of_model(site), *_of_state(site)] if blocks else []
+    if blocks and series_path(site).is_file():
+        ours.append(Holding(series_path(site).name, Kind.NONE, How.NOTHING, 0))
+    return Held(
+        site.name,
+        (f"${VARIABLE}" if VARIABLE in os.environ else str(vault.path)) if blocks else None,
+        vault.name if blocks else None,
+        site.privacy.smallest_group,
+        site.privacy.keep_days,
+        (*inputs, *ours),
+    )
+
+
+def _of_model(site: Site) -> list[Holding]:
+    if not site.model_path.is_file():
+        return []
+    model, _ = load_model(site)
+    name, days = site.model_path.name, (model.attrs.get("window_start"), model.attrs.get("window_end"))
+    if "load_demand" not in model or model.attrs.get(NODES) == 0:
+        return [Holding(name, Kind.NONE, How.NOTHING, 0)]
+    how = How.CLEAR if NODES not in model.attrs else How.SEALED if SEALED in model else How.REMOVED
+    count = int(model.attrs[NODES]) if NODES in model.attrs else None
+    return [_dated(Holding(name, Kind.MODEL, how, count), site, *(np.datetime64(str(d)) for d in days))]
+
+
+def _of_state(site: Site) -> list[Holding]:
+    progress = _progress(site)
+    if progress is None:
+        return []
+    name, state = site.store_path.name, progress.state
+    if "steps" not in state:  # of a detector that looks at inflows only
+        return [Holding(name, Kind.NONE, How.NOTHING, 0)]
+    about = state.get(SEALED)
+    how = How.CLEAR if about is None else How.SEALED if BLOB in about else How.REMOVED
+    times = state["steps"]["time"].astype("datetime64[ns]")
+    holding = Holding(name, Kind.STATE, how, None if about is None else len(about["columns"]))
+    return [_dated(holding, site, times[0], times[-1]) if len(times) else holding]
+
+
+def _progress(site: Site) -> Progress | None:
+    if not site.store_path.is_file():
+        return None
+    with Store(site.store_path) as store:
+        return store.progress()
+
+
+def _dated(holding: Holding, site: Site, first: np.datetime64, last: np.datetime64) -> Holding:
+    if holding.how == How.REMOVED:
+        return holding
+    days = [str(t.astype("datetime64[D]")) for t in (first, last, last + np.timedelta64(site.privacy.keep_days, "D"))]
+    return replace(holding, since=days[0], until=days[1], keep_until=days[2])
+
+
+def enforce(site: Site, now: np.datetime64) -> list[Holding]:
+    """Remove what was kept of meters for longer than the site says; return what was removed.
+
+    Only what leakdetect wrote: never a user's own file. Events stay. Without its meters a model must be fitted again;
+    a run goes on from the state as if the meters had been silent.
+
+    Parameters
+    ----------
+    site : Site
+    now : datetime64
+        UTC.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or written.
+    """
+    today = str(now.astype("datetime64[D]"))
+    removed = []
+    for holding in held(site).holdings:
+        if holding.how != How.SEALED or holding.keep_until is None or holding.keep_until >= today:
+            continue
+        if holding.kind == Kind.MODEL:
+            model, _ = load_model(site)
+            with replacing(site.model_path) as part:
+                write_model(model.drop_vars(SEALED), part, str(model.attrs["detector"]))
+        else:
+            _remove_series(site)
+        removed.append(holding)
+    return removed
+
+
+def _remove_series(site: Site) -> None:
+    with Store(site.store_path) as store:
+        progress = store.progress()
+        if progress is None:
+            return
+        about = {name: value for name, value in progress.state[SEALED].items() if name != BLOB}
+        store.save(replace(progress, state={**progress.state, SEALED: about}), [], fresh=False)
+
+
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "header": "where|what|meters|since|until|kept until|how",
+        "input": "readings of households' meters",
+        "names": "which column is which meter, or where it is",
+        "model": "mean demand at nodes with households' meters, at 12 states of the network",
+        "state": "series of households' meters, for the next run",
+        "none": "nothing of households' meters",
+        "own": "your own file: leakdetect does not change or remove it",
+        "sealed": "encrypted (AES-SIV), without ids",
+        "removed": "removed, being too old",
+        "clear": "NOT encrypted: written by an earlier version; run fit and detect again",
+        "nothing": "",
+        "no_meters": "No block of readings holds households' meters.",
+        "key": "Meters go by pseudonyms (HMAC-SHA256); key {name}: {where}.",
+        "group": "Shown are sums over at least {k} meters. Kept for {days} days after the last reading.",
+        "enforced": "{where}: what it held of meters until {until} was removed.",
+        "nothing_old": "Nothing is older than {days} days.",
+    },
+    "fr": {
+        "header": "où|quoi|compteurs|depuis|jusqu'au|conservé jusqu'au|comment",
+        "input": "relevés de compteurs de foyers",
+        "names": "quelle colonne est quel compteur, ou son emplacement",
+        "model": "consommation moyenne aux nœuds équipés de compteurs de foyers, pour 12 états du réseau",
+        "state": "séries de compteurs de foyers, pour le prochain passage",
+        "none": "rien des compteurs de foyers",
+        "own": "votre propre fichier : leakdetect ne le modifie ni ne le supprime",
+        "sealed": "chiffré (AES-SIV), sans identifiants",
+        "removed": "supprimé, car trop ancien",
+        "clear": "NON chiffré : écrit par une version antérieure ; relancez fit et detect",
+        "nothing": "",
+        "no_meters": "Aucun bloc de relevés ne contient de compteurs de foyers.",
+        "key": "Les compteurs portent des pseudonymes (HMAC-SHA256) ; clé {name} : {where}.",
+        "group": "Seules des sommes sur au moins {k} compteurs sont montrées. Conservation : {days} jours après le "
+        "dernier relevé.",
+        "enforced": "{where} : ce qui y restait des compteurs jusqu'au {until} a été supprimé.",
+        "nothing_old": "Rien n'a plus de {days} jours.",
+    },
+}
+"""What is said to people, by language; keys as of `Kind` and `How`."""
