@@ -6,7 +6,21 @@ one of years ago. What measures something else gets a new id.
 
 from __future__ import annotations
 
-from . import ablation, accuracy, generator, growth, injection, pooled, processes, scoring, sites, speed, table, worlds
+from . import (
+    ablation,
+    accuracy,
+    generator,
+    growth,
+    injection,
+    placement,
+    pooled,
+    processes,
+    scoring,
+    sites,
+    speed,
+    table,
+    worlds,
+)
 from .registry import REGISTRY, Benchmark, Row, Setting, machine, run
 
 __all__ = [
@@ -20,6 +34,7 @@ __all__ = [
     "growth",
     "injection",
     "machine",
+    "placement",
     "pooled",
     "processes",
     "run",

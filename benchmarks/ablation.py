@@ -48,7 +48,7 @@ def _places_as_first_said() -> Iterator[None]:
 SWITCHES: dict[str, Switch] = {
     "without_calibration": lambda: patched(fit.Fit, calibrate=_as_drawn),
     "steps_only": lambda: patched(tracker, _RAMP_FROM=math.inf),
-    "without_rivals": lambda: patched(tracker, _RIVAL_ODDS=math.inf),
+    "without_rivals": lambda: patched(tracker, RIVAL_ODDS=math.inf),
     "one_round_of_fit": lambda: patched(fit, _WALK_SHARES=fit._WALK_SHARES[:2]),
     "noise_as_fitted": lambda: patched(tracker, _FEWEST=math.inf),
     "places_as_first_said": _places_as_first_said,

@@ -284,7 +284,7 @@ def test_worlds_given_count_too(benchmarks: ModuleType, pair: Any, monkeypatch: 
 NAMES = {
     "without_calibration": {(fit.Fit, "calibrate")},
     "steps_only": {(tracker, "_RAMP_FROM")},
-    "without_rivals": {(tracker, "_RIVAL_ODDS")},
+    "without_rivals": {(tracker, "RIVAL_ODDS")},
     "one_round_of_fit": {(fit, "_WALK_SHARES")},
     "noise_as_fitted": {(tracker, "_FEWEST")},
     "places_as_first_said": {(raising, "_LOOKED_AT_AGAIN"), (placing, "_NEIGHBOUR_M")},

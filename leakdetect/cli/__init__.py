@@ -97,4 +97,17 @@ def _leave(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-from leakdetect.cli import events, kpi, leakdb, networks, privacy, report, run, scenario, score, site  # noqa: E402, F401  (registers its commands on `app`)
+from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands on `app`)
+    detectable,
+    events,
+    kpi,
+    leakdb,
+    networks,
+    place,
+    privacy,
+    report,
+    run,
+    scenario,
+    score,
+    site,
+)

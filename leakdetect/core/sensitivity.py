@@ -129,6 +129,22 @@ class Linearised:
                     picks[self.plan.row[node], column] += sign * self.conductance[link]
         return self._rows(picks, valves)
 
+    def heads_under(self, withdrawal: Floats) -> Floats:
+        """Return the change of every head under W patterns of small withdrawals (N, W), shape (N, W); 0 at fixed heads.
+
+        A column of the inverse where `of_heads` has rows: the cost grows with the patterns, not with the sensors.
+        """
+        pattern = self.plan.pattern
+        right = withdrawal[pattern.node]
+        taken = -right[self.held]
+        right[~self.free] = 0.0
+        if len(self.holding):
+            right += self.feels.T @ np.linalg.solve(self.coupling, taken + self.reach.T @ right)
+        _solve(pattern.column, pattern.row, self.diagonal, self.below, right)
+        out = np.zeros_like(withdrawal)
+        out[pattern.node[self.free]] = -right[self.free]
+        return out
+
     def _rows(self, picks: Floats, valves: Floats) -> Floats:
         """Return d (picks' h + valves' v) / d withdrawal(node), for picks (n, W), valves (V, W): shape (W, N)."""
         picks[~self.free] = 0.0

@@ -63,7 +63,8 @@ def rivals(boundary: Boundary, tables: Tables, names: list[str], network: Networ
     return every[:, :, keep], tuple(label for label, k in zip(labels, keep, strict=True) if k)
 
 
-def _only_less(boundary: Boundary, names: tuple[str, ...]) -> NDArray[np.bool_]:
+def only_less(boundary: Boundary, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Say which rivals explain a loss of flow only: demand of zones whose customers have meters, shape (X,)."""
     metered = {_DEMAND + zone for zone, scaled in zip(boundary.zone_names, boundary.scaled, strict=True) if not scaled}
     return np.array([name in metered for name in names], dtype=bool)
 
@@ -97,7 +98,7 @@ class Engine:
         self.picture = Picture(
             self._of_candidates(tables.signature), rival, rival_names,
             np.array([valves.get(name, -1) for name in rival_names], dtype=np.int64),
-            _only_less(boundary, rival_names),
+            only_less(boundary, rival_names),
             fitted.noise.white,
             fitted.noise.walk / per_day, per_day,
             np.r_[np.ones(len(names) - len(boundary.zone_names)), np.zeros(len(boundary.zone_names))],

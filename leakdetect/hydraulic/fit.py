@@ -29,7 +29,7 @@ _SAMPLE = 2500  # steps that they look at
 _ROUGH_SD, _SETTING_SD, _MIX_SD = 0.15, 0.1, 0.15  # prior about the drawing: factor of head loss, [m], factor of use
 _WALK_SHARES = (0.3, 0.3, 0.5)  # of how levels wander from week to week, in each round: the rest is leaks not yet found
 _LEAST_DAYS = 14
-_LEAST_THRESHOLD = 30.0  # of evidence, below which lies what errors of the model itself can mimic
+LEAST_THRESHOLD = 30.0  # of evidence, below which lies what errors of the model itself can mimic
 PRESSURE_NOISE, FLOW_NOISE = 0.03, 1.0  # [m], [m3/h] a residual that the model is not asked to explain
 PRESSURE_FLOOR, FLOW_FLOOR, BALANCE_FLOOR = 0.005, 0.1, 0.3  # [m], [m3/h]: resolution of a block's mean
 _BLOCKS_A_YEAR = 365.25 * 24 / BLOCK_HOURS
@@ -224,4 +224,4 @@ def threshold_of(tops: Floats, false_alarms: float) -> float:
         raise ReadingsError(f"a threshold needs 50 blocks of {BLOCK_HOURS} h in the window, there are {len(tops)}")
     low, middle = np.quantile(tops, [0.2, 0.5])
     scale = max((middle - low) / np.log(0.8 / 0.5), 2.0)
-    return max(float(middle + scale * np.log(0.5 * _BLOCKS_A_YEAR / false_alarms)), _LEAST_THRESHOLD)
+    return max(float(middle + scale * np.log(0.5 * _BLOCKS_A_YEAR / false_alarms)), LEAST_THRESHOLD)

@@ -32,7 +32,7 @@ _FLOW_ERROR = 0.06  # share of its size by which the flow may be wrong beside no
 _REPAIR_M = 300.0
 _ELSEWHERE_M, _ELSEWHERE = 300.0, 10.0  # from what was said, and evidence for it, where an event is raised anew
 _ECHO_SHARE, _ECHO_FACTOR = 0.3, 3.0  # share of another's flow, threshold all the same: of leaks soon after it
-_ALIKE = 1.2  # evidence counts for more between neighbours: errors of their signatures are alike
+ALIKE = 1.2  # evidence counts for more between neighbours: errors of their signatures are alike
 _LOOKED_AT_AGAIN = (8, 20, 40, 80, 160, 240)  # blocks after it was raised
 
 
@@ -142,7 +142,7 @@ class Raiser:
         return [leak for leak in history.leaks if leak.until >= 0 and leak.id in open_ones]
 
     def _chance(self, evidence: Floats) -> Floats:
-        return probability(_ALIKE * evidence, self.network.length[self.candidates])
+        return probability(ALIKE * evidence, self.network.length[self.candidates])
 
     def _zone(self, chance: Floats) -> Zone:
         every = np.zeros(len(self.network.link_names))

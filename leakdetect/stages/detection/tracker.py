@@ -29,7 +29,7 @@ HORIZON = 66
 """Days that the tracker looks back."""
 
 _RAMP_FROM = 2.0  # [days] a shorter ramp cannot be told from a step
-_RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
+RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
 _GROWN = 60.0  # [days] in which most slow leaks have grown
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
 _RAMP_WALK = 0.6  # [m3/h per sqrt(day)]
@@ -246,7 +246,7 @@ class Tracker:
         options = [
             Change(float(allowed[link] - price), "leak", link, float(size[link]), since, ramp, evidence),
             Change(
-                float(abs(rival_evidence[rival_top]) - 2 * np.log(_RIVAL_ODDS)),
+                float(abs(rival_evidence[rival_top]) - 2 * np.log(RIVAL_ODDS)),
                 "rival", rival_top, float(rival_size[rival_top]), since, ramp, evidence,
             ),
         ]  # fmt: skip

@@ -274,6 +274,18 @@ class HydraulicModel:
         """Return what the sensors feel of 1 m3/h withdrawn at each node [m, m3/h], shape (P + F, N)."""
         return np.vstack([at.of_heads(self.boundary.pressures[:, 0]) / M3H, at.of_flows(self.boundary.flows[:, 0])])
 
+    def giving_way(self, state: State) -> Floats:
+        """Return the share of each node in what a measured zone uses less when a leak runs in it, shape (Z, N).
+
+        A row adds up to 1, and is 0 where demand is not scaled to the inflow.
+        """
+        out = np.zeros((len(self.boundary.zone_names), len(state.demand)))
+        for zone in np.flatnonzero(self.boundary.scaled).tolist():
+            weight = np.where((self.boundary.zone == zone) & ~self.customers.metered, state.demand, 0.0)
+            if weight.sum() > 0:
+                out[zone] = weight / weight.sum()
+        return out
+
     def signatures(self, state: State, rows: Floats) -> Floats:
         """Return what every channel shows of a leak of 1 m3/h in the middle of each link, shape (P + F + Z, L).
 
@@ -284,11 +296,10 @@ class HydraulicModel:
         network, boundary = self.network, self.boundary
         relative = rows.copy()
         balance = np.zeros((len(boundary.zone_names), len(network.node_names)))
-        for zone in range(len(boundary.zone_names)):
+        for zone, share in enumerate(self.giving_way(state)):
             inside = boundary.zone == zone
-            weight = np.where(inside & ~self.customers.metered, state.demand, 0.0)
-            if weight.sum() > 0 and boundary.scaled[zone]:
-                relative[:, inside] -= (rows @ (weight / weight.sum()))[:, None]
+            if share.any():
+                relative[:, inside] -= (rows @ share)[:, None]
             balance[zone, inside] = 1.0
         every = np.vstack([relative, balance])
         middle: Floats = (every[:, network.start] + every[:, network.end]) / 2
