@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from leakdetect import __version__
 
-_ORDER = ("demo", "init", "check", "fit", "detect", "events", "runs", "report", "kpi", "score", "privacy")
+_ORDER = ("demo", "init", "check", "fit", "detect", "events", "runs", "report", "kpi", "serve", "score", "privacy")
 
 
 class _InOrder(TyperGroup):
@@ -109,5 +109,6 @@ from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands o
     run,
     scenario,
     score,
+    serve,
     site,
 )
