@@ -28,7 +28,7 @@ def serve(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The site folders.")],
     *,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; others than this machine need --users.")
+        str, typer.Option(help="Address to listen at; any but this machine's own needs users.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
     users_file: Annotated[
@@ -49,12 +49,12 @@ def serve(
     On this machine alone it needs nothing more. Anywhere else it needs users, and HTTPS.
     """
     from leakdetect.errors import InputError, MissingExtraError
-    from leakdetect.web.binding import check_binding, listening
 
     try:
         import uvicorn
 
-        from leakdetect.web import create_app
+        from leakdetect.web.app import create_app
+        from leakdetect.web.binding import check_binding, listening
         from leakdetect.web.users import Users
     except ImportError as error:
         raise MissingExtraError(f"the web page needs {error.name}: pip install 'leakdetect[web]'") from None
@@ -67,10 +67,10 @@ def serve(
     secure = certificate is not None or bool(proxy)
     page = create_app(folders, users=known, audit=log, secure=secure, hosts=hosts)
     with listening(host, port) as place:
-        config = uvicorn.Config(
+        config = uvicorn.Config(  # who listens for changes never ends: 2 s, then they are cut
             page, log_level="warning", access_log=False, server_header=False, lifespan="off",
             proxy_headers=bool(proxy), forwarded_allow_ips=proxy or None,
-            ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=2,  # who listens for changes never ends
+            ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=2,
         )  # fmt: skip
         typer.echo(f"http{'s' if certificate else ''}://{_shown(host)}:{place.getsockname()[1]}/")
         _run(uvicorn.Server(config), place)

@@ -20,14 +20,14 @@ from leakdetect.web import shapes, view
 from leakdetect.web.asking import REFUSALS, Admin, Operator, Reader, ThePage, TheSite, address, event_of
 from leakdetect.web.words import texts
 
-router = APIRouter(prefix="/api", responses={k: v for k, v in REFUSALS.items() if k not in {400, 404, 409}})  # type: ignore[misc]
+router = APIRouter(prefix="/api", responses={k: v for k, v in REFUSALS.items() if k not in {400, 404, 409}})
 _OF_SITE: Any = {k: REFUSALS[k] for k in (400, 404, 409)}
 _OF_WHICH = Annotated[str, Query(alias="id", max_length=200)]
 _WHEN = Annotated[str, Query(max_length=40, description="ISO 8601; of the site's time zone without an offset.")]
 Lang = Literal["en", "fr"]
 
 
-@router.get("/words/{lang}", responses={k: REFUSALS[k] for k in (422, 429)})  # type: ignore[misc]
+@router.get("/words/{lang}", responses={k: REFUSALS[k] for k in (422, 429)})
 def words(lang: Lang) -> dict[str, str]:
     """Return the texts of the page."""
     return texts(lang)

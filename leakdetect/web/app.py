@@ -59,7 +59,7 @@ def create_app(
     app = FastAPI(
         title="leakdetect", version=__version__, openapi_url="/api/openapi.json",
         docs_url=None, redoc_url=None,  # they load scripts from elsewhere
-        description="Suspected leaks of water networks: sites, events and what people say of them, series, key figures.",
+        description="Suspected leaks of water networks: events and what people say of them, series, key figures.",
     )  # fmt: skip
     app.state.page = Page(sites, Gate(users, log, secure=secure), log, Marks(sites, every))
     app.include_router(doors.router)

@@ -112,7 +112,7 @@ REFUSALS = {
     401: {"model": shapes.Problem, "description": "Nobody is logged in."},
     403: {"model": shapes.Problem, "description": "Not allowed to this user, or without the page's token."},
     404: {"model": shapes.Problem, "description": "There is no such site, event or sensor."},
-    409: {"model": shapes.Problem, "description": "The site cannot tell: not fitted, no run yet, or another is under way."},
+    409: {"model": shapes.Problem, "description": "The site cannot tell yet: not fitted, or no run."},
     422: {"model": shapes.Problem, "description": "A value is missing or not of its kind."},
     429: {"model": shapes.Problem, "description": "Too many requests: Retry-After says when."},
 }  # fmt: skip

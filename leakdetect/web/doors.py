@@ -14,7 +14,7 @@ from leakdetect.web.asking import REFUSALS, TOKEN, Changing, Page, Reader, ThePa
 from leakdetect.web.auth import Session
 from leakdetect.web.live import MOST, stream
 
-router = APIRouter(prefix="/api", responses={k: REFUSALS[k] for k in (401, 403, 422, 429)})  # type: ignore[misc]
+router = APIRouter(prefix="/api", responses={k: REFUSALS[k] for k in (401, 403, 422, 429)})
 
 
 def _me(page: Page, session: Session | None) -> shapes.Me:

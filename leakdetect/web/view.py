@@ -20,7 +20,7 @@ from leakdetect.units import M3H, factor
 from leakdetect.web import shapes
 from leakdetect.web.sites import Results
 
-CANDIDATES = 20  # pipes listed of an event
+CANDIDATES = 10  # pipes listed of an event
 _WEEK = np.timedelta64(7, "D")
 _SECOND = np.timedelta64(1, "s")
 
@@ -264,7 +264,8 @@ def _mean(values: Floats, starts: NDArray[np.int64]) -> Floats:
     there = np.isfinite(values)
     count = np.add.reduceat(there.astype(np.float64), starts)
     total = np.add.reduceat(np.where(there, values, 0.0), starts)
-    return np.divide(total, count, out=np.full(starts.size, np.nan), where=count > 0)
+    mean: Floats = np.divide(total, count, out=np.full(starts.size, np.nan), where=count > 0)
+    return mean
 
 
 def _plain(values: Floats) -> list[float | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from leakdetect.report.language import language
 
 _SHARED = (
-    "abrupt", "incipient", "open", "confirmed", "dismissed", "repaired", "closed", "is_new", "event", "status", "kind",
-    "began", "ended", "raised", "flow", "map", "rank", "pipe", "length", "probability", "evidence", "sensor", "share",
-    "quality", "quantity", "unit", "usable", "flow_q", "pressure_q", "head_q", "level_q", "demand_q", "missing", "stuck",
-    "spike", "range", "drift", "clock", "no_drawing", "candidates", "flags_meaning", "missing_meaning", "stuck_meaning",
-    "spike_meaning", "range_meaning", "drift_meaning", "clock_meaning", "number", "key_zone", "key_pressure", "key_flow",
-    "key_source", "lost_all", "first_pipe", "note_interval",
+    "abrupt", "incipient", "open", "confirmed", "dismissed", "repaired", "closed", "is_new", "event", "status",
+    "kind", "began", "ended", "raised", "flow", "map", "rank", "pipe", "length", "probability", "evidence",
+    "sensor", "share", "quality", "quantity", "unit", "usable", "flow_q", "pressure_q", "head_q", "level_q",
+    "demand_q", "missing", "stuck", "spike", "range", "drift", "clock", "no_drawing", "candidates", "flags_meaning",
+    "missing_meaning", "stuck_meaning", "spike_meaning", "range_meaning", "drift_meaning", "clock_meaning",
+    "number", "key_zone", "key_pressure", "key_flow", "key_source", "lost_all", "first_pipe", "note_interval",
 )  # fmt: skip
 
 _OWN = {
@@ -70,8 +70,8 @@ _OWN = {
     "between": ("{low} to {high}", "{low} à {high}"),
     "flow_raised": ("when raised", "au signalement"),
     "month": ("if not repaired, a month", "sans réparation, par mois"),
-    "zone": ("Zone", "Zone"),
-    "zone_text": ("{n} pipes, {length} m, {p}", "{n} conduites, {length} m, {p}"),
+    "zone": ("Zone (pipes), probability", "Zone (conduites), probabilité"),
+    "zone_text": ("{length} m ({n}), {p}", "{length} m ({n}), {p}"),
     "history": ("History", "Historique"),
     "who": ("Who", "Qui"),
     "what": ("What", "Quoi"),
@@ -103,6 +103,8 @@ _OWN = {
     "whole": ("Whole service", "Service entier"),
     "district": ("District {name}", "Secteur {name}"),
     "address": ("Address", "Adresse"),
+    "yes": ("yes", "oui"),
+    "no": ("no", "non"),
     "back": ("All events", "Tous les événements"),
 }  # fmt: skip
 

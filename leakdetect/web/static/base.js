@@ -45,6 +45,9 @@ export const link = (site, what, query = {}) => {
   return `#/${encodeURIComponent(site)}/${what}${text ? `?${text}` : ""}`;
 };
 
+// Day before month and a clock of 24 hours, as engineers write them.
+export const locale = () => (state.lang === "fr" ? "fr" : "en-GB");
+
 export function say(key, values = {}) {
   return (state.words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
@@ -53,31 +56,34 @@ export function number(value, digits) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   const most = digits ?? (size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2);
-  return new Intl.NumberFormat(state.lang, { maximumFractionDigits: most, minimumFractionDigits: digits ?? 0 }).format(value);
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: most, minimumFractionDigits: digits ?? 0 }).format(value);
 }
 // Two figures are all that an estimate of a leak bears.
 export const flow = (value) => (value === null ? "–" : `${number(value, Math.abs(value) < 9.95 ? 1 : 0)}\u00a0m³/h`);
 export const percent = (share) =>
   share === null || share === undefined
     ? "–"
-    : new Intl.NumberFormat(state.lang, { style: "percent", maximumFractionDigits: 0 }).format(share);
+    : new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(share);
 
 export const zoneOf = (site) => state.sites.find((one) => one.id === site)?.timezone ?? "UTC";
 export function time(text, site, short = false) {
   if (text === null || text === undefined || text === "") return "–";
   const when = new Date(typeof text === "number" ? text * 1000 : text);
   const style = short ? { dateStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" };
-  return new Intl.DateTimeFormat(state.lang, { ...style, timeZone: zoneOf(site) }).format(when);
+  return new Intl.DateTimeFormat(locale(), { ...style, timeZone: zoneOf(site) }).format(when);
 }
 
-export function table(label, heads, rows) {
+export const unit = (name) => name.replace("m3", "m³");
+
+// A narrow table stays one on a phone; the others become a list there.
+export function table(label, heads, rows, narrow = false) {
   const row = (cells) =>
     h("tr", {}, cells.map((cell, i) => {
       const right = heads[i].right ? "right" : null;
       return i ? h("td", { class: right, "data-label": heads[i].text }, cell) : h("th", { scope: "row", class: right }, cell);
     }));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-    h("table", {},
+    h("table", { class: narrow ? null : "wide" },
       h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col", class: head.right ? "right" : null }, head.text)))),
       h("tbody", {}, rows.map(row))));
 }

@@ -1,6 +1,6 @@
 // Readings of a sensor and what was expected of it, to zoom. The server thins out what is drawn.
 
-import { button, h, number, s, say, state, time, zoneOf } from "./base.js";
+import { button, h, locale, number, s, say, time, unit, zoneOf } from "./base.js";
 
 const HEIGHT = 300;
 const EDGE = { left: 56, right: 12, top: 10, bottom: 34 };
@@ -53,7 +53,7 @@ export function chartOf(series, site, events, window_) {
   const bands = [-2, 2].map((k) => series.expected.map((v, i) => (v === null ? null : v + k * (series.expected_sd[i] ?? 0))));
   const all = numbers([measured, ...bands]);
   const zone = zoneOf(site);
-  const clock = (seconds, style) => new Intl.DateTimeFormat(state.lang, { ...style, timeZone: zone }).format(seconds * 1000);
+  const clock = (seconds, style) => new Intl.DateTimeFormat(locale(), { ...style, timeZone: zone }).format(seconds * 1000);
 
   function draw() {
     const width = Math.max(svg.getBoundingClientRect().width, 200);
@@ -143,7 +143,7 @@ export function chartOf(series, site, events, window_) {
   });
   const [least, most] = measured.length ? [measured.reduce((a, b) => Math.min(a, b)), measured.reduce((a, b) => Math.max(a, b))] : [null, null];
   const text = say("chart_of", {
-    sensor: series.sensor, quantity: say(`${series.quantity}_q`), unit: series.unit, start: time(first, site), end: time(last, site),
+    sensor: series.sensor, quantity: say(`${series.quantity}_q`), unit: unit(series.unit), start: time(first, site), end: time(last, site),
     low: number(least), high: number(most),
   });
   stage.setAttribute("aria-label", `${text}. ${say("series_help")}`);

@@ -1,6 +1,6 @@
 // One function a page: it asks for what it shows and returns its elements.
 
-import { ask, button, chip, flow, h, link, number, percent, say, siteUrl, state, table, tag, tell, time } from "./base.js";
+import { ask, button, chip, flow, h, link, number, percent, say, siteUrl, state, table, tag, tell, time, unit } from "./base.js";
 import { chartOf } from "./chart.js";
 import { mapOf } from "./map.js";
 
@@ -73,9 +73,9 @@ export async function event(site, query, refresh) {
     map.exists ? [h("h2", {}, say("map")), mapOf(map, say("map_event"), null)] : null,
     e.candidates.length ? [h("h2", {}, say("candidates")),
       table(say("candidates"), [left(say("pipe")), right(say("rank")), right(say("probability")), right(`${say("length")} (m)`)],
-        e.candidates.map((c, i) => [c.link, String(i + 1), percent(c.probability), number(c.length_m, 0)]))] : null,
+        e.candidates.map((c, i) => [c.link, String(i + 1), percent(c.probability), number(c.length_m, 0)]), true)] : null,
     e.evidence.length ? [h("h2", {}, say("evidence")),
-      table(say("evidence"), [left(say("sensor")), right(say("share"))], e.evidence.map((v) => [see(v.sensor), percent(v.share)]))] : null,
+      table(say("evidence"), [left(say("sensor")), right(say("share"))], e.evidence.map((v) => [see(v.sensor), percent(v.share)]), true)] : null,
     e.history.length ? [h("h2", {}, say("history")),
       table(say("history"), [left(say("when")), left(say("who")), left(say("what")), left(say("pipe")), left(say("why"))],
         e.history.map((c) => [time(c.at, site), c.run === null ? c.by : say("run", { n: String(c.run) }), say(c.status), c.link || "–", c.why || "–"]))] : null,
@@ -130,7 +130,7 @@ export async function series(site, query, refresh) {
   const choice = h("select", { id: "sensor", change: () => go({ since, until }, choice.value) },
     names.map((name) => h("option", { value: name, selected: name === sensor }, name)));
   const rows = () => got.time.map((t, i) => [time(t, site), number(got.measured[i]), number(got.low[i]), number(got.high[i]), number(got.expected[i]), percent(got.usable[i])]);
-  const heads = [left(say("time")), right(`${say("measured")} (${got.unit})`), right("min"), right("max"), right(say("expected_short")), right(say("usable"))];
+  const heads = [left(say("time")), right(`${say("measured")} (${unit(got.unit)})`), right("min"), right("max"), right(say("expected_short")), right(say("usable"))];
   const details = h("details", {}, h("summary", {}, say("table")));
   details.addEventListener("toggle", () => { if (details.open && details.children.length === 1) details.append(table(say("series"), heads, rows())); });
   return {
@@ -144,7 +144,7 @@ export async function quality(site) {
   const flags = ["missing", "stuck", "spike", "range", "drift", "clock"].filter((flag) => found.sensors.some((one) => one.flags[flag] > 0));
   const heads = [left(say("sensor")), left(say("quantity")), left(say("unit")), right(say("usable")), ...flags.map((flag) => right(say(flag)))];
   const rows = found.sensors.map((one) => [
-    h("a", { href: link(site, "series", { sensor: one.name }) }, one.name), say(`${one.quantity}_q`), one.unit,
+    h("a", { href: link(site, "series", { sensor: one.name }) }, one.name), say(`${one.quantity}_q`), unit(one.unit),
     h("span", { class: one.usable < 0.9 ? "bad" : null }, percent(one.usable)), ...flags.map((flag) => (one.flags[flag] > 0 ? percent(one.flags[flag]) : "–")),
   ]);
   const runs = found.runs.map((run) => [String(run.number), time(run.started, site), run.outcome, time(run.until, site), run.new === null ? "–" : String(run.new), percent(run.usable), run.note || "–"]);
@@ -175,7 +175,7 @@ export async function kpi(site) {
       if (!known.length) continue;
       parts.push(h(districts.length > 1 ? "h3" : "h2", {}, group));
       parts.push(table(`${group} ${district}`, heads, known.map((f) => [
-        f.label, number(f.value), f.unit || "–", f.low === null ? "–" : say("between", { low: number(f.low), high: number(f.high) }), f.notes.join(", ") || "–",
+        f.label, f.name === "eu_in_scope" ? say(f.value ? "yes" : "no") : number(f.value), f.unit || "–", f.low === null ? "–" : say("between", { low: number(f.low), high: number(f.high) }), f.notes.join(", ") || "–",
       ])));
     }
     const lacks = [...new Set(mine.flatMap((f) => f.missing))];
