@@ -33,7 +33,7 @@ def me(page: ThePage, session: Annotated[Session | None, Depends(session_of)]) -
     return _me(page, session)
 
 
-@router.post("/login")
+@router.post("/login", responses={400: REFUSALS[400]})
 def login(request: Request, response: Response, page: ThePage, given: shapes.Credentials) -> shapes.Me:
     """Begin a session; the cookie that is set stands for it. Needs an X-CSRF-Token, whatever it says."""
     if TOKEN not in request.headers:
