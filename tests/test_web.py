@@ -449,6 +449,8 @@ def test_changes_are_told_as_they_come(folder: Path) -> None:
     data = [json.loads(message.split("data: ")[1]) for message in told]
     assert {d["site"] for d in data} == {"grid-sons"}
     assert len({d["mark"] for d in data}) == 3
+    marks.closing = True
+    assert asyncio.run(anext(stream(marks, lambda: True), "the end")) == "the end"
 
 
 def test_results_are_read_again_only_when_they_changed(folder: Path) -> None:

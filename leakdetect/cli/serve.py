@@ -11,7 +11,11 @@ from leakdetect.cli import app
 
 if TYPE_CHECKING:
     import socket
+    from types import FrameType
 
+    import uvicorn
+
+    from leakdetect.web.live import Marks
     from leakdetect.web.users import Users
 
 users = typer.Typer(
@@ -67,22 +71,29 @@ def serve(
     secure = certificate is not None or bool(proxy)
     page = create_app(folders, users=known, audit=log, secure=secure, hosts=hosts)
     with listening(host, port) as place:
-        config = uvicorn.Config(  # who listens for changes never ends: 2 s, then they are cut
+        config = uvicorn.Config(
             page, log_level="warning", access_log=False, server_header=False, lifespan="off",
             proxy_headers=bool(proxy), forwarded_allow_ips=proxy or None,
             ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=2,
         )  # fmt: skip
         typer.echo(f"http{'s' if certificate else ''}://{_shown(host)}:{place.getsockname()[1]}/")
-        _run(uvicorn.Server(config), place)
+        _run(uvicorn.Server(config), place, page.state.page.marks)
 
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _run(server: uvicorn.Server, place: socket.socket) -> None:
+def _run(server: uvicorn.Server, place: socket.socket, marks: Marks) -> None:
     from contextlib import suppress
 
+    leave = server.handle_exit
+
+    def handle_exit(number: int, frame: FrameType | None) -> None:
+        marks.closing = True  # or those who listen for changes would keep the server
+        leave(number, frame)
+
+    server.handle_exit = handle_exit  # type: ignore[method-assign]
     with suppress(KeyboardInterrupt):  # it is how one ends it
         server.run(sockets=[place])
 
@@ -138,7 +149,3 @@ def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="As 
     """Remove a user; what they have open ends at once."""
     _load(context).remove(name)
     typer.echo(f"{name}: removed")
-
-
-if TYPE_CHECKING:
-    import uvicorn

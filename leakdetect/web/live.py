@@ -15,6 +15,7 @@ from leakdetect.web.sites import Sites
 
 EVERY = 2.0
 """[s] between two looks at the stores, however many listen."""
+_BLINK = 0.25  # [s] after which a listener sees that the server ends
 _ALIVE = 15.0  # [s] after which a comment tells proxies that the line is alive
 MOST = 100
 """Listeners at once."""
@@ -26,6 +27,7 @@ class Marks:
     def __init__(self, sites: Sites, every: float = EVERY) -> None:
         self.every = every
         self.listeners = 0
+        self.closing = False  # the server is about to end: nobody is kept waiting
         self._sites, self._lock = sites, threading.Lock()
         self._then, self._known = -every, dict[str, str]()
 
@@ -52,14 +54,17 @@ async def stream(marks: Marks, welcome: Callable[[], bool]) -> AsyncIterator[str
     """
     told: dict[str, str] = {}
     silent = 0.0
-    while welcome():
+    while welcome() and not marks.closing:
         known = await run_in_threadpool(marks.now)
         for site, mark in known.items():
             if told.get(site) != mark:
                 silent = 0.0
                 yield f"event: {'change' if told else 'state'}\ndata: {json.dumps({'site': site, 'mark': mark})}\n\n"
         told = dict(known)
-        await asyncio.sleep(marks.every)
+        for _ in range(max(round(marks.every / _BLINK), 1)):
+            await asyncio.sleep(min(marks.every, _BLINK))
+            if marks.closing:
+                return
         silent += marks.every
         if silent >= _ALIVE:
             silent = 0.0

@@ -85,7 +85,8 @@ function listen() {
     const form = document.getElementById("word");
     const writing = form && [...new FormData(form).values()].some(Boolean);
     if (!writing && here.what !== "kpi") await show(false); // what is being written is not thrown away
-    tell(say("updated", { site: state.sites.find((one) => one.id === site)?.name ?? site }));
+    if (state.saved === site) state.saved = null;
+    else tell(say("updated", { site: state.sites.find((one) => one.id === site)?.name ?? site }));
   });
   let lost = false;
   line.onopen = () => { if (lost) tell(""); lost = false; };

@@ -1,6 +1,6 @@
 // What all views share: elements, requests, words, numbers and times.
 
-export const state = { me: null, lang: "en", words: {}, sites: [] };
+export const state = { me: null, lang: "en", words: {}, sites: [], saved: null };
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -99,6 +99,7 @@ function word(site, e, refresh) {
       const after = await ask(siteUrl(site, "words"), { event: e.id, ...plain });
       form.reset();
       await refresh();
+      state.saved = site; // the line will tell of it too
       tell(say("saved", { status: say(after.status) }));
     } catch (error) {
       note.textContent = say("failed", { why: error.message });
