@@ -93,7 +93,7 @@ def _run(server: uvicorn.Server, place: socket.socket, marks: Marks) -> None:
         marks.closing = True  # or those who listen for changes would keep the server
         leave(number, frame)
 
-    server.handle_exit = handle_exit  # type: ignore[method-assign]
+    server.handle_exit = handle_exit  # type: ignore[assignment,method-assign]
     with suppress(KeyboardInterrupt):  # it is how one ends it
         server.run(sockets=[place])
 
