@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +22,12 @@ def path(start: Floats, end: Floats, grid: float) -> str:
         Step of the grid, in the drawing's units.
     """
     ends = np.round(np.hstack([start, end]) / grid).astype(np.int64).reshape(-1, 2)
-    points, which = np.unique(ends, axis=0, return_inverse=True)
+    spots, which = np.unique(ends, axis=0, return_inverse=True)
     pairs = np.unique(np.sort(which.reshape(-1, 2), axis=1), axis=0)
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    digits = max(0, round(-np.log10(grid)))
-    return "".join(_trail(points[trail] * grid, digits) for trail in _trails(pairs, len(points)))
+    digits = max(0, math.ceil(-math.log10(grid)))
+    points = np.asarray(spots * grid, dtype=np.float64)
+    return "".join(_trail(points[trail], digits) for trail in _trails(pairs, len(points)))
 
 
 def _trails(pairs: NDArray[np.int64], count: int) -> list[list[int]]:

@@ -59,6 +59,7 @@ ENGLISH = {
     "a_month": "{volume} m³ a month",
     "cost_month": "{cost} a month",
     "where": "Where to look first",
+    "whole_area": "whole supply area",
     "street": "zone of {length}",
     "total": "Together",
     # map
@@ -75,14 +76,17 @@ ENGLISH = {
     "key_zone": "zone to search",
     "no_drawing": "The network model holds no coordinates, so there is no map.",
     "inflow": "Inflow",
+    "inflow_bars": "Numbered bars: how long each leak has run.",
     "inflow_alt": "Inflow measured by {sensor} over the whole time, with the expected inflow; events shown as bars.",
     # an event's section
     "event_heading": "Event {number}: {kind}",
     "sentence_zone_one": "With {probability} probability the leak lies in pipe {link}, {length} of street.",
-    "sentence_zone_many": "With {probability} probability the leak lies in the {n} pipes of the zone, {length} of street "
+    "sentence_zone_many": "With {probability} probability the leak lies in the {n} pipes of the zone, {length} of "
+    "street "
     "in all; {link} comes first.",
     "sentence_area_one": "With {probability} probability it lies in the one pipe of the zone, {length} of street.",
-    "sentence_area_many": "With {probability} probability it lies in the {n} pipes of the zone, {length} of street in all.",
+    "sentence_area_many": "With {probability} probability it lies in the {n} pipes of the zone, {length} of street "
+    "in all.",
     "sentence_dma": "Found in the inflow alone: it says how much and since when, not which pipe.",
     "sentence_district": "Found in the inflow of district {dma} alone: it says how much and since when, "
     "not which pipe.",
@@ -105,7 +109,8 @@ ENGLISH = {
     "balance": "water balance",
     "balance_of": "water balance behind {zone}",
     "weighed": "What else was weighed",
-    "weighed_note": "Of what the readings have shown since it began, the share that each explanation accounts for alone, "
+    "weighed_note": "Of what the readings have shown since it began, the share that each explanation accounts for "
+    "alone, "
     "when the event was raised.",
     "explanation": "Explanation",
     "explained": "Accounts for",
@@ -117,7 +122,8 @@ ENGLISH = {
     "rival_growth": "growth of leak {name}",
     "weighed_hours": "Use by day: people draw more when they are awake, a leak runs at night too. The inflow has risen "
     "by {night} m³/h at night and by {day} m³/h in the other hours.",
-    "weighed_inflow": "From the inflow alone a leak looks like a customer who draws day and night, or like a meter that "
+    "weighed_inflow": "From the inflow alone a leak looks like a customer who draws day and night, or like a meter "
+    "that "
     "reads too much: ask large customers and look at the meter before digging.",
     "series": "The readings behind it",
     "series_note": "Above: measured and expected. Below: measured minus expected. Window: {start} to {end}.",
@@ -125,8 +131,10 @@ ENGLISH = {
     "difference, from {start} to {end}; the leak began between {low} and {high} and was raised {raised}.",
     # quality
     "quality": "Data quality",
-    "quality_intro": "{n} sensors, {start} to {end}. Share of the time each sensor's readings can be used, and why "
-    "the rest cannot.",
+    "quality_intro_one": "One sensor, {start} to {end}. Share of the time its readings can be used, and why the rest "
+    "cannot.",
+    "quality_intro_many": "{n} sensors, {start} to {end}. Share of the time each sensor's readings can be used, and "
+    "why the rest cannot.",
     "quality_good_one": "The other sensor can be used at least {share} of the time.",
     "quality_good_many": "The other {n} sensors can be used at least {share} of the time.",
     "quality_all_good": "All {n} sensors can be used at least {share} of the time.",
@@ -227,6 +235,7 @@ FRENCH = {
     "a_month": "{volume} m³ par mois",
     "cost_month": "{cost} par mois",
     "where": "Où chercher d’abord",
+    "whole_area": "tout le secteur desservi",
     "street": "zone de {length}",
     "total": "Ensemble",
     "map": "Plan",
@@ -242,16 +251,19 @@ FRENCH = {
     "key_zone": "zone à rechercher",
     "no_drawing": "Le modèle du réseau ne contient pas de coordonnées : il n’y a pas de plan.",
     "inflow": "Débit d’entrée",
+    "inflow_bars": "Barres numérotées : la durée de chaque fuite.",
     "inflow_alt": "Débit d’entrée mesuré par {sensor} sur toute la durée, avec le débit attendu ; les événements sont "
     "des bandes.",
     "event_heading": "Événement {number} : {kind}",
-    "sentence_zone_one": "Avec une probabilité de {probability}, la fuite se trouve sur la conduite {link}, soit {length} "
+    "sentence_zone_one": "Avec une probabilité de {probability}, la fuite se trouve sur la conduite {link}, soit "
+    "{length} "
     "de rue.",
     "sentence_zone_many": "Avec une probabilité de {probability}, la fuite se trouve sur les {n} conduites de la zone, "
     "soit {length} de rue ; {link} vient en premier.",
     "sentence_area_one": "Avec une probabilité de {probability}, elle se trouve sur la seule conduite de la zone, soit "
     "{length} de rue.",
-    "sentence_area_many": "Avec une probabilité de {probability}, elle se trouve sur les {n} conduites de la zone, soit "
+    "sentence_area_many": "Avec une probabilité de {probability}, elle se trouve sur les {n} conduites de la zone, "
+    "soit "
     "{length} de rue.",
     "sentence_dma": "Trouvée par le seul débit d’entrée : il dit combien et depuis quand, pas sur quelle conduite.",
     "sentence_district": "Trouvée par le seul débit d’entrée du secteur {dma} : il dit combien et depuis quand, "
@@ -276,7 +288,8 @@ FRENCH = {
     "balance": "bilan en eau",
     "balance_of": "bilan en eau en aval de {zone}",
     "weighed": "Les autres explications examinées",
-    "weighed_note": "De ce que les mesures montrent depuis le début, la part que chaque explication rend à elle seule, au "
+    "weighed_note": "De ce que les mesures montrent depuis le début, la part que chaque explication rend à elle "
+    "seule, au "
     "moment du signalement.",
     "explanation": "Explication",
     "explained": "Explique",
@@ -295,7 +308,9 @@ FRENCH = {
     "series_alt": "Capteur {sensor} ({share} de la preuve) : {quantity}, mesure et valeur attendue, et en dessous leur "
     "différence, du {start} au {end} ; la fuite a commencé entre le {low} et le {high} et a été signalée le {raised}.",
     "quality": "Qualité des données",
-    "quality_intro": "{n} capteurs, du {start} au {end}. Part du temps où les mesures de chaque capteur sont "
+    "quality_intro_one": "Un capteur, du {start} au {end}. Part du temps où ses mesures sont utilisables, et pourquoi "
+    "les autres ne le sont pas.",
+    "quality_intro_many": "{n} capteurs, du {start} au {end}. Part du temps où les mesures de chaque capteur sont "
     "utilisables, et pourquoi les autres ne le sont pas.",
     "quality_good_one": "L’autre capteur est utilisable au moins {share} du temps.",
     "quality_good_many": "Les {n} autres capteurs sont utilisables au moins {share} du temps.",

@@ -52,4 +52,4 @@ def news(store: Store) -> News | None:
         raised |= {e.id for e in store.events() if e.raised_at > since}
     changes = [c for c in store.changes_since(since) if c["run"] is None or c["run"] > number]
     changes = [c for c in changes if c["why"] != "raised"]
-    return News(since, since >= now - DAY - _LATE, frozenset(raised), tuple(changes))
+    return News(since, bool(since >= now - DAY - _LATE), frozenset(raised), tuple(changes))

@@ -204,7 +204,7 @@ class Store:
         """Return every change of any event after a time, oldest first: as `history`, and its ``event``."""
         query = self._mine(CHANGES).where(CHANGES.c.at > iso(time)).order_by(CHANGES.c.number)
         with self._base.work() as connection:
-            return [_told(row._mapping) for row in connection.execute(query)]
+            return [_told(dict(row._mapping)) for row in connection.execute(query)]
 
     def _rows(self, event_id: str) -> list[Mapping[str, Any]]:
         query = self._mine(CHANGES).where(CHANGES.c.event == event_id).order_by(CHANGES.c.number)
