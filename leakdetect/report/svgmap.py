@@ -28,6 +28,8 @@ _FINE, _COARSE = 0.1, 0.5  # grids of the shared drawing
 _SEEN = 1000.0  # steps of the grid across a closer view
 _MOST_NAMED = 150  # pipes of a zone, and sources, that have a title each
 _SHADES = 8  # of a zone with more pipes
+_PALE = 0.35  # shade of a district, in which no pipe is likelier than another
+_LABELLED = 80  # sensors beyond which they have no names on the whole map
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Stroke:
     path: str
     colour: str
     title: str = ""
+    area: bool = False  # a whole district
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ class Drawing:
     def overview(self, events: Sequence[Event], pixels: float = 1040.0) -> Map:
         """Return the whole network with every event."""
         zones = [stroke for number, event in enumerate(events) for stroke in self._zone(event, number)]
+        zones.sort(key=lambda stroke: not stroke.area)
         numbers: list[Mark] = []
         for number, event in enumerate(events):
             link = event.candidates[0].link if event.candidates else self._middle(event.zone.links)
@@ -150,7 +154,7 @@ class Drawing:
             labels.block(mark.x, mark.y, 12)
         for mark in (*self.sensors, *self.sources):
             labels.block(mark.x, mark.y, 5)
-        for mark in (*self.sources, *self.sensors):
+        for mark in (*self.sources, *(self.sensors if len(self.sensors) <= _LABELLED else ())):
             labels.add(mark.x, mark.y, mark.title)
         return Map(self.box, tuple(zones), (*self.sources, *self.sensors, *numbers), tuple(labels.placed))
 
@@ -205,18 +209,20 @@ class Drawing:
 
     def _zone(self, event: Event, number: int) -> list[Stroke]:
         """Return the zone's pipes, each by name; of a large zone those of a shade together."""
-        weights = zone_weights(event)
+        area = not event.candidates
+        weights = dict.fromkeys(event.zone.links, _PALE) if area else zone_weights(event)
         known = [name for name in sorted(weights, key=lambda n: weights[n]) if self._ends(name) is not None]
         if len(known) <= _MOST_NAMED:
             shades = [(weights[name], [name], name) for name in known]
         else:
             steps = {name: round(weights[name] * _SHADES) / _SHADES for name in known}
             shades = [(w, [name for name in known if steps[name] == w], "") for w in sorted(set(steps.values()))]
-        grid = float(np.clip(10.0 ** np.floor(np.log10(self._street / 20)), 1e-3, _FINE))
+        many = self._large and len(known) > _MOST_NAMED
+        grid = _COARSE if many else float(np.clip(10.0 ** np.floor(np.log10(self._street / 20)), 1e-3, _FINE))
         strokes = []
         for weight, names, title in shades:
             links = np.array([self.network.link(name) for name in names], dtype=np.int64)
-            strokes.append(Stroke(path(*self._lines(links), grid), _tint(colour(number), weight), title))
+            strokes.append(Stroke(path(*self._lines(links), grid), _tint(colour(number), weight), title, area))
         return strokes
 
     def _sensors(self, data: xr.Dataset) -> list[Mark]:

@@ -61,6 +61,8 @@ ENGLISH = {
     "where": "Where to look first",
     "whole_area": "whole supply area",
     "street": "zone of {length}",
+    "rows_more_one": "One more leak is not listed on this sheet.",
+    "rows_more_many": "{n} more leaks are not listed on this sheet.",
     "total": "Together",
     # map
     "map": "Map",
@@ -237,6 +239,8 @@ FRENCH = {
     "where": "Où chercher d’abord",
     "whole_area": "tout le secteur desservi",
     "street": "zone de {length}",
+    "rows_more_one": "Une autre fuite n’est pas listée sur cette feuille.",
+    "rows_more_many": "{n} autres fuites ne sont pas listées sur cette feuille.",
     "total": "Ensemble",
     "map": "Plan",
     "map_alt": "Plan du réseau {network} : {links} tronçons, {sensors} capteurs ; événements en cours : {events}.",
