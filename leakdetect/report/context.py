@@ -98,6 +98,8 @@ def build(
     lang: Language,
     news: News | None = None,
     figures: KeyFigures | None = None,
+    *,
+    one_page: bool = False,
 ) -> dict[str, Any]:
     """Return the template's context."""
     active, over = facts.in_order(events)
@@ -106,7 +108,7 @@ def build(
     drawing = Drawing(network, data) if network is not None else None
     if drawing is not None and not drawing.exists:
         drawing = None
-    each = next((n for most, n in _CHARTS if len(active) <= most), 1)
+    each = 0 if one_page else next((n for most, n in _CHARTS if len(active) <= most), 1)
     hidden = frozenset({str(name) for name in meters[SENSOR].values} - {str(name) for name in data[SENSOR].values})
     page = _Page(site, network, drawing, data, now, lang, news.raised if news else None, each, hidden)
     views = [_view(page, e, i) for i, e in enumerate(active)]
@@ -114,6 +116,7 @@ def build(
     price = site.costs.water_per_m3
     bad = [row for row in rows if row.usable < _GOOD] if len(rows) > _ROWS else rows
     return {
+        "one_page": one_page,
         "L": lang,
         "site": site,
         "network": network,

@@ -80,8 +80,8 @@ def render(
     one_page: bool = False,
 ) -> str:
     """Return the page as text; parameters as `write_report`. The same results give the same page."""
-    context = build(site, network, data, events, language(lang), news, figures)
-    return _environment().get_template("page.html.j2").render(context, one_page=one_page)
+    context = build(site, network, data, events, language(lang), news, figures, one_page=one_page)
+    return _environment().get_template("page.html.j2").render(context)
 
 
 def _environment() -> jinja2.Environment:
