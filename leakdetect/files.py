@@ -87,7 +87,10 @@ def _lock(path: Path, folder: Path, flags: int) -> int:
 
 
 def sweep(path: Path) -> None:
-    """Remove what `replacing` left beside a file when its process was killed; nobody else may be writing there."""
+    """Remove what `replacing` left beside a file when its process was killed; nobody else may be writing there.
+
+    The file's name may be a pattern.
+    """
     for part in path.parent.glob(f".{path.name}.*"):
         part.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from leakdetect.errors import InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
 from leakdetect.files import alone, replacing, sweep
 from leakdetect.late import first_readings
-from leakdetect.netcdf import load_model, load_series, series_path, write_model
+from leakdetect.netcdf import load_model, load_series, series_folder, write_model
 from leakdetect.network import Network
 from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.sealing import open_model, seal_model
@@ -205,7 +205,7 @@ def detect(
             stack.enter_context(store.alone())
             store.claim()
         try:
-            sweep(series_path(site))
+            sweep(series_folder(site) / "*.nc")
             return take(_job(site, network, store, tell, started), store, since, until)
         except Exception as error:
             if store is not None:
@@ -253,8 +253,6 @@ def results(folder: Path) -> tuple[Site, Network | None, xr.Dataset, list[Event]
     """
     site, network = open_site(folder)
     with _runs(site) as store:
-        if not series_path(site).is_file():
-            raise NotFittedError(f"{series_path(site)}: not there: run 'leakdetect detect {site.folder}' first")
         return site, network, load_series(site), store.events()
 
 

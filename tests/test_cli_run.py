@@ -44,7 +44,7 @@ def site(detected: Path, tmp_path: Path) -> Path:
 
 
 def test_from_a_fit_to_its_score(site: Path, tmp_path: Path, run: Command) -> None:
-    for name in ("model.nc", "series.nc", "leakdetect.db"):
+    for name in ("model.nc", "leakdetect.db"):
         (site / name).unlink()
     code, out, err = run("fit", site, "--to", "2025-03-30")
     assert (code, out) == (0, f"{site}/model.nc\n")
