@@ -16,7 +16,7 @@ from leakdetect import readings
 from leakdetect.daily import Job, Outcome, Tell, shared, take
 from leakdetect.detector import Detector
 from leakdetect.detectors import build
-from leakdetect.epanet import load_network
+from leakdetect.drawings import remembered_network
 from leakdetect.errors import InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
 from leakdetect.files import alone, replacing, sweep
@@ -43,7 +43,7 @@ def _quiet(_what: str, _share: float) -> None:
 def open_site(folder: Path) -> tuple[Site, Network | None]:
     """Read a site and its network; errors as `load_site` and `load_network`."""
     site = load_site(folder)
-    return site, load_network(site.path(site.network)) if site.network else None
+    return site, remembered_network(site.path(site.network)) if site.network else None
 
 
 def steps_of(
