@@ -29,9 +29,7 @@ def remembered_network(path: Path | str) -> Network:
     code = Path(epanet.__file__).read_bytes()  # another version may read the text otherwise
     name = hashlib.sha256(code + path.read_bytes()).hexdigest()[:32]
     place = cache_folder() / "drawings" / f"{name}.npz"
-    with suppress(
-        OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile
-    ):  # not there, or not whole: read anew
+    with suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # not there, or not whole
         return replace(_load(place.read_bytes()), name=path.stem, path=path)
     network = epanet.load_network(path)
     with suppress(OSError, InputError):  # a cache that cannot be written is none
