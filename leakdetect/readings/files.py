@@ -85,8 +85,9 @@ def columns(path: Path, block: ReadingsBlock) -> list[str]:
 
 
 def chunks(
-    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None = None
-) -> Iterator[Chunk]:
+    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None = None,
+    rows: int = CHUNK,
+) -> Iterator[Chunk]:  # fmt: skip
     """Yield a file's rows.
 
     Parameters
@@ -100,13 +101,15 @@ def chunks(
     since : datetime64, optional
         `text` is the time, which never goes backwards in the file: rows before this, as the file writes it, may be
         passed over.
+    rows : int
+        At most at a time, of formats that are read piece by piece.
 
     Raises
     ------
     ReadingsError
         If the file cannot be read as its format.
     """
-    yield from _FORMATS[block.format].chunks(path, block, text, wanted, since)
+    yield from _FORMATS[block.format].chunks(path, block, text, wanted, since, rows)
 
 
 def ignored(name: str, block: ReadingsBlock) -> bool:
@@ -153,7 +156,7 @@ def _csv_columns(path: Path, block: ReadingsBlock) -> list[str]:
 
 
 def _csv_chunks(
-    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None
+    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None, rows: int
 ) -> Iterator[Chunk]:
     names, header = _csv_header(path, block)
     places = [names.index(name) for name in text]
@@ -182,7 +185,7 @@ def _csv_chunks(
                 skipinitialspace=True,
                 skip_blank_lines=False,  # so that rows count as an editor counts them
                 low_memory=False,
-                chunksize=CHUNK,
+                chunksize=rows,
             )
             for frame in frames:
                 _refuse_longer(path, frame[_TOO_MUCH], row)
@@ -227,7 +230,7 @@ def _parquet_columns(path: Path, block: ReadingsBlock) -> list[str]:
 
 
 def _parquet_chunks(
-    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None
+    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None, rows: int
 ) -> Iterator[Chunk]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -235,7 +238,7 @@ def _parquet_chunks(
     row = 1
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=CHUNK, columns=[*text, *wanted]):
+            for batch in file.iter_batches(batch_size=rows, columns=[*text, *wanted]):
                 frame = batch.to_pandas(ignore_metadata=True)
                 yield Chunk(frame, row)
                 row += len(frame)
@@ -287,7 +290,7 @@ def _whole(frame: Callable[[Path, ReadingsBlock], pd.DataFrame], first_row: int)
         return [str(c).strip() for c in frame(path, block).columns]
 
     def pieces(
-        path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None
+        path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None, rows: int
     ) -> Iterator[Chunk]:
         table = frame(path, block).copy(deep=False)
         table.columns = pd.Index([str(c).strip() for c in table.columns])
@@ -299,7 +302,7 @@ def _whole(frame: Callable[[Path, ReadingsBlock], pd.DataFrame], first_row: int)
 @dataclass(frozen=True)
 class _Format:
     columns: Callable[[Path, ReadingsBlock], list[str]]
-    chunks: Callable[[Path, ReadingsBlock, list[str], list[str], np.datetime64 | None], Iterator[Chunk]]
+    chunks: Callable[[Path, ReadingsBlock, list[str], list[str], np.datetime64 | None, int], Iterator[Chunk]]
 
 
 _FORMATS = {

@@ -80,9 +80,8 @@ class File:
     def head(self, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
         """See `Source`."""
         if self._since is not None:  # else `chunks` begins at the beginning
-            yield next(
-                files.chunks(self.path, self.block, text, wanted), Chunk(pd.DataFrame(columns=[*text, *wanted]), 1)
-            )
+            first = files.chunks(self.path, self.block, text, wanted, rows=HEAD)
+            yield next(first, Chunk(pd.DataFrame(columns=[*text, *wanted]), 1))
 
     def names(self, sensor: str) -> list[str]:
         """Return nothing: all rows are read."""
