@@ -16,7 +16,7 @@ from leakdetect.site import load_site
 from leakdetect.store import Outcome, Progress, open_store
 from leakdetect.web.users import Role, Users
 
-METER = "meter"  # of a household: in what runs wrote here, as no run would, and never to be seen
+METER = "meter"  # of a household: in the evidence here, as no run leaves it, and never to be seen
 PASSWORDS = {"rita": "looks-at-all-of-it", "otto": "mends-what-is-broken", "ada": "sees-who-did-what!"}
 _SITE = """\
 name = "Grid & Sons"
@@ -57,7 +57,7 @@ def make(folder: Path) -> Path:
     flow = pd.DataFrame({"time": data["time"].values, "in": data["reading"].values[:, 2] * 3600})
     flow.to_csv(folder / "readings" / "flow.csv", index=False)
     site = load_site(folder)
-    write_series(data.assign_attrs(file="leakdetect series 1"), folder / "series.nc")
+    write_series(site, data, fresh=True)
     burst = replace(sample.BURST, evidence=(*sample.BURST.evidence, Evidence(METER, 0.05)))
     keep_run(folder, [sample.MENDED, sample.GROWING, burst])
     assert site.store_path.is_file()

@@ -150,11 +150,12 @@ class Label(_Shape):
 
 
 class Stroke(_Shape):
-    """A pipe of a zone."""
+    """A pipe of a zone, some of one shade, or a whole district."""
 
     path: str
     colour: str
     title: str
+    area: bool
 
 
 class MapView(_Shape):

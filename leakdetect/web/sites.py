@@ -17,9 +17,10 @@ from leakdetect.errors import InputError
 from leakdetect.events import Event
 from leakdetect.kpi.gather import KeyFigures, key_figures
 from leakdetect.network import Network
+from leakdetect.report.quality import without_meters
 from leakdetect.report.svgmap import Drawing
-from leakdetect.schema import SENSOR, TIME, Quantity
-from leakdetect.site import Site, load_site
+from leakdetect.schema import TIME
+from leakdetect.site import FILE, Site, load_site
 
 _YEAR = np.timedelta64(365, "D")
 
@@ -72,8 +73,7 @@ class Shown:
             stamp = self._stamp()
             if self._kept is None or self._kept[0] != stamp:
                 site, network, data, events = pipeline.results(self.folder)
-                public = data.isel({SENSOR: np.flatnonzero(data["quantity"].values != Quantity.DEMAND)})
-                self._kept = stamp, Results(site, network, public, events)
+                self._kept = stamp, Results(site, network, without_meters(data), events)
             return self._kept[1]
 
     def figures(self) -> KeyFigures:
@@ -96,7 +96,7 @@ class Shown:
 
     def _stamp(self) -> Stamp:
         site = load_site(self.folder)
-        files = [self.folder / "site.toml", self.folder / "series.nc"]
+        files = [self.folder / FILE]
         files += [site.path(site.network)] if site.network else []
         found = [path.stat() for path in files if path.is_file()]
         return self.mark(), tuple((f.st_mtime_ns, f.st_size) for f in found)

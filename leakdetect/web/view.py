@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from leakdetect.events import Event, iso
 from leakdetect.plot import colour, window
 from leakdetect.report import facts
-from leakdetect.report.context import quality
 from leakdetect.report.geojson import finite
+from leakdetect.report.language import language
+from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Map
 from leakdetect.schema import SENSOR, TIME, Flag
 from leakdetect.units import M3H, factor
@@ -170,8 +171,8 @@ def _drawn(results: Results, view: Map) -> shapes.MapView:
     return shapes.MapView(
         exists=True,
         box=[box.x, box.y, box.width, box.height],
-        pipes=results.base,
-        zones=[shapes.Stroke(path=z.path, colour=z.colour, title=z.title) for z in view.zones],
+        pipes=view.pipes or results.base,
+        zones=[shapes.Stroke(path=z.path, colour=z.colour, title=z.title, area=z.area) for z in view.zones],
         spots=[shapes.Spot(x=m.x, y=m.y, kind=m.kind, title=m.title, colour=m.colour, text=m.text) for m in view.marks],
         labels=[shapes.Label(x=t.x, y=t.y, text=t.text, anchor=t.anchor) for t in view.labels],
     )
@@ -189,7 +190,7 @@ def quality_of(results: Results, runs: Sequence[dict[str, Any]]) -> shapes.Quali
             name=r.name, element=r.element, quantity=r.quantity, unit=r.unit, dma=r.dma, usable=r.usable,
             flags={str(f.name).lower(): share for f, share in zip(Flag, r.flags, strict=True)},
         )
-        for r in quality(data)
+        for r in quality(data, results.site.privacy.smallest_group, language("en"))
     ]  # fmt: skip
     told = [
         shapes.Run(

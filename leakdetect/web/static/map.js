@@ -10,7 +10,7 @@ export function mapOf(view, label, go) {
   let box = { x: x0, y: y0, w: width, h: height };
   const svg = s("svg", { class: "map", "aria-hidden": "true" },
     s("path", { class: "pipes", d: view.pipes }),
-    view.zones.map((zone) => s("path", { class: "zone", d: zone.path, stroke: zone.colour }, s("title", {}, zone.title))),
+    view.zones.map((zone) => s("path", { class: zone.area ? "zone area" : "zone", d: zone.path, stroke: zone.colour }, s("title", {}, zone.title))),
     view.spots.filter((spot) => !spot.text).map((spot) =>
       s("path", { class: `m-${spot.kind}`, d: `M${spot.x} ${spot.y}h.01` }, s("title", {}, spot.title))),
     view.labels.map((text) => s("text", { x: text.x, y: text.y, "text-anchor": text.anchor }, text.text)),
