@@ -202,6 +202,9 @@ def test_a_site_that_cannot_be_shown_says_why_without_paths(folder: Path) -> Non
     answer = client.get("/api/sites/grid-sons/events")
     assert answer.status_code == 409
     assert str(folder.parent) not in answer.text
+    [shown] = Sites([folder])
+    said = f"{folder}/site.toml: see /srv/data/a.csv, postgresql://me@db.example/leaks or m3/h"
+    assert shown.without_paths(said) == "grid-sons/site.toml: see a.csv, postgresql:leaks or m3/h"
 
 
 def test_ids_are_looked_up_and_never_paths(local: TestClient, folder: Path) -> None:
@@ -399,6 +402,7 @@ def test_headers_let_nothing_in_from_elsewhere(local: TestClient, guarded: TestC
         assert headers["cache-control"] == ("no-store" if path.startswith("/api") else "no-cache")
         assert "access-control-allow-origin" not in headers
     assert "strict-transport-security" in guarded.get("/").headers
+    assert guarded.get("http://leaks.example/").status_code == 421
     page = local.get("/").text
     assert page.count("<script") == 1
     assert "style=" not in page

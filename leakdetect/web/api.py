@@ -39,7 +39,8 @@ def sites(page: ThePage, _user: Reader) -> list[shapes.SiteCard]:
     cards = []
     for site in page.sites:
         try:
-            cards.append(view.card(site.id, site.results(), pipeline.runs(site.folder)))
+            card = view.card(site.id, site.results(), pipeline.runs(site.folder))
+            cards.append(card.model_copy(update={"error": site.without_paths(card.error)}))
         except LeakdetectError as error:
             cards.append(view.failed(site.id, site.id, site.without_paths(error)))
     return cards
@@ -94,7 +95,7 @@ def map_(site: TheSite, event_id: _OF_WHICH = "") -> shapes.MapView:
 def quality(site: TheSite) -> shapes.Quality:
     """Return how good the readings of each sensor are, and the newest runs; customers' meters are left out."""
     found = view.quality_of(site.results(), pipeline.runs(site.folder))
-    told = [run.model_copy(update={"note": site.without_paths(Exception(run.note))}) for run in found.runs]
+    told = [run.model_copy(update={"note": site.without_paths(run.note)}) for run in found.runs]
     return found.model_copy(update={"runs": told})
 
 

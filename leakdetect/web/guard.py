@@ -40,12 +40,12 @@ class Guard:
         The only names that the page answers to; any where there are none. Without users they keep the pages of other
         sites out, which a browser would let in under a name of theirs that leads here (DNS rebinding).
     secure : bool
-        The page is reached by HTTPS alone.
+        The page is reached by HTTPS alone: anything else is refused.
     """
 
     def __init__(self, app: ASGIApp, *, limiter: Limiter, hosts: Collection[str] = (), secure: bool = False) -> None:
         self._app, self._limiter, self._hosts = app, limiter, frozenset(hosts)
-        self._headers = dict(_HEADERS)
+        self._headers, self._secure = dict(_HEADERS), secure
         if secure:
             self._headers["Strict-Transport-Security"] = "max-age=31536000"
 
@@ -74,6 +74,8 @@ class Guard:
         """Return status, reason and seconds to wait of a request that goes no further."""
         if self._hosts and _name(request.headers.get("host", "")) not in self._hosts:
             return 421, f"this page answers to {', '.join(sorted(self._hosts))} only", 0
+        if self._secure and request.url.scheme != "https":
+            return 421, "this page answers to HTTPS only", 0
         wait = self._limiter.wait(request.client.host if request.client else "?")
         if wait:
             return 429, f"too many requests: wait {wait} s", wait

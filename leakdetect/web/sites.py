@@ -22,6 +22,7 @@ from leakdetect.report.svgmap import Drawing
 from leakdetect.schema import TIME
 from leakdetect.site import FILE, Site, load_site
 
+_FOLDERS = re.compile(r"(?<![\w.-])/(?:[^\s/:']+/)*")  # that a path begins with
 _YEAR = np.timedelta64(365, "D")
 
 Stamp = tuple[str, tuple[tuple[int, int], ...]]
@@ -87,12 +88,10 @@ class Shown:
                 self._figures = stamp, key_figures(self.folder, since, None if np.isnat(now) else now)
             return self._figures[1]
 
-    def without_paths(self, error: Exception) -> str:
-        """Return what is said of an error, this machine's folders left out."""
-        text = " ".join(str(error).split())
-        for folder in (str(self.folder.resolve()), str(self.folder)):
-            text = text.replace(folder, self.id)
-        return text
+    def without_paths(self, said: object) -> str:
+        """Return what is said of an error, this machine's folders and servers left out."""
+        text = " ".join(str(said).split()).replace(str(self.folder), self.id)
+        return _FOLDERS.sub("", text)
 
     def _stamp(self) -> Stamp:
         site = load_site(self.folder)
