@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sample_results as sample
 from command import Command
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from web_site import METER, PASSWORDS, keep_run, make, make_users
 
 pytest.importorskip("fastapi")
@@ -474,6 +480,19 @@ def test_results_are_read_again_only_when_they_changed(folder: Path) -> None:
 # -- where it listens -----------------------------------------------------------------------------------------------
 
 
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for nobody, and its key."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaks.example")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(secret.public_key())
+    first, last = datetime(2020, 1, 1, tzinfo=UTC), datetime(2120, 1, 1, tzinfo=UTC)
+    made = made.serial_number(1).not_valid_before(first).not_valid_after(last)
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    certificate.write_bytes(made.sign(secret, hashes.SHA256()).public_bytes(Encoding.PEM))
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate, key
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "leaks.example"])
 def test_it_does_not_listen_wider_without_users_and_https(host: str, tmp_path: Path) -> None:
     file = tmp_path / "any"
@@ -481,11 +500,15 @@ def test_it_does_not_listen_wider_without_users_and_https(host: str, tmp_path: P
     nothing = {"users": None, "certificate": None, "key": None, "proxy": ""}
     with pytest.raises(InputError, match="--users"):
         check_binding(host, **nothing)
-    with pytest.raises(InputError, match="--users"):
+    assert file.stat().st_size == 0
+    with pytest.raises(InputError, match="no certificate"):
         check_binding(host, **nothing | {"certificate": file, "key": file})
     with pytest.raises(InputError, match="in the clear"):
         check_binding(host, **nothing | {"users": file})
-    assert check_binding(host, **nothing | {"users": file, "certificate": file, "key": file}) == ()
+    pair = dict(zip(("certificate", "key"), self_signed(tmp_path), strict=True))
+    assert check_binding(host, **nothing | pair | {"users": file}) == ()
+    with pytest.raises(InputError, match="--users"):
+        check_binding(host, **nothing | pair)
     assert check_binding(host, **nothing | {"users": file, "proxy": "10.0.0.2"}) == ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ def check_binding(
     Raises
     ------
     InputError
-        If others could reach it without logging in, or passwords would pass in the clear.
+        If others could reach it without logging in, passwords would pass in the clear, or the certificate is none.
     MissingFileError
         If a file is not there.
     """
@@ -39,6 +40,8 @@ def check_binding(
     for path in (certificate, key):
         if path is not None and not path.is_file():
             raise MissingFileError(f"{path}: no such file")
+    if certificate is not None and key is not None:
+        _check_pair(certificate, key)
     if proxy and not _is_address(proxy):
         raise InputError(f"--proxy {proxy}: is no address: write one such as 10.0.0.2")
     if users is None and (proxy or not _is_local(host)):
@@ -64,6 +67,14 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         ) from None
     with place:
         yield place
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:  # ssl.SSLError is one
+        why = getattr(error, "reason", None) or error.strerror
+        raise InputError(f"{certificate}, {key}: no certificate and its plain key, both PEM: {why}") from None
 
 
 def _is_address(text: str) -> bool:
