@@ -17,7 +17,7 @@ from leakdetect import __version__, late
 from leakdetect.detector import Detector, State
 from leakdetect.errors import NotFittedError, ReadingsError
 from leakdetect.events import Event, Repair, iso
-from leakdetect.netcdf import write_series
+from leakdetect.netcdf import series_until, write_series
 from leakdetect.schema import SENSOR, TIME, Flag
 from leakdetect.sealing import open_state, seal_state
 from leakdetect.site import Site
@@ -87,6 +87,8 @@ class Job:
         What each part of the run took.
     settled : bool
         Nothing has come late or was corrected since the last run: what was taken need not be compared.
+    keep_series : callable
+        As `write_series`. One that keeps them later, as `watch` does, may lose some: the next run makes them again.
     """
 
     site: Site
@@ -100,6 +102,7 @@ class Job:
     started: np.datetime64
     seconds: dict[str, float] = field(default_factory=dict)
     settled: bool = False
+    keep_series: Callable[[Site, xr.Dataset, bool], None] = write_series
 
     @property
     def step(self) -> np.timedelta64:
@@ -177,7 +180,7 @@ def take(job: Job, store: Store | None, since: np.datetime64 | None, until: np.d
     with nullcontext(store) if store else _made(job.site) as open_one:
         # The series first: steps that they hold beyond the progress are replaced by the next run.
         with open_one.saving(kept) as saved:
-            write_series(job.site, grown, fresh=fresh)
+            job.keep_series(job.site, grown, fresh)
         listed = open_between(open_one.events(), since, until)
     taken = times if fresh or progress is None else times[times > progress.until]
     return Outcome(listed, len(saved.raised), times[-1], len(taken), plan.restarted, plan.note, saved.raised)
@@ -234,6 +237,9 @@ def _from(job: Job, store: Store | None, progress: Progress, until: np.datetime6
     seen = data.isel({TIME: slice(int(np.searchsorted(times, back)), None)})
     came = None
     if not job.settled:
+        shown = series_until(job.site)
+        if shown is not None and shown < progress.until:
+            reasons.append((max(shown + job.step, progress.begun), "the last steps of the series were not kept"))
         came = late.changed(store.days(), seen, progress.until, store.sensors(), quality.CONTEXT)
     if came is not None:
         reasons.append((max(came.day, progress.begun), _named(came.sensors)))

@@ -13,7 +13,21 @@ from typer.core import TyperGroup
 
 from leakdetect import __version__
 
-_ORDER = ("demo", "init", "check", "fit", "detect", "events", "runs", "report", "kpi", "score", "privacy")
+_ORDER = (
+    "demo",
+    "init",
+    "check",
+    "fit",
+    "detect",
+    "watch",
+    "events",
+    "alerts",
+    "runs",
+    "report",
+    "kpi",
+    "score",
+    "privacy",
+)
 
 
 class _InOrder(TyperGroup):
@@ -98,6 +112,7 @@ def _leave(text: str, code: int) -> NoReturn:
 
 
 from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands on `app`)
+    alerts,
     detectable,
     events,
     kpi,
@@ -110,4 +125,5 @@ from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands o
     scenario,
     score,
     site,
+    watch,
 )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from leakdetect.errors import ElementError, ReadingsError
 from leakdetect.network import Network, Node
 from leakdetect.readings import files, times
-from leakdetect.readings.spool import Spool
 from leakdetect.readings.sources import HEAD, Source, Window, sources
+from leakdetect.readings.spool import Spool
 from leakdetect.readings.values import numbers
 from leakdetect.schema import SENSOR, Quantity, new_readings
 from leakdetect.units import canonical, factor

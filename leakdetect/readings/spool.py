@@ -186,7 +186,7 @@ def _may_hold(path: Path, since: np.datetime64 | None, until: np.datetime64 | No
     if len(parts) != 3:
         return True
     begins, ends = np.datetime64(parts[1], "D"), np.datetime64(parts[2], "D") + 1
-    return (since is None or ends > since) and (until is None or begins <= until)
+    return bool((since is None or ends > since) and (until is None or begins <= until))
 
 
 def _records(path: Path) -> Iterator[bytes]:

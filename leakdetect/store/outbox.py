@@ -66,7 +66,13 @@ def put(connection: sa.Connection, site: str, alert: str, key: str, body: Mappin
     mine = (OUTBOX.c.site == site) & (OUTBOX.c.alert == alert) & (OUTBOX.c.key == key)
     if connection.execute(sa.select(OUTBOX.c.number).where(mine)).first() is None:
         now = iso(np.datetime64("now"))
-        values = {"made": now, "due": now, "attempts": 0, "error": "", "body": json.dumps(dict(body), ensure_ascii=False)}
+        values = {
+            "made": now,
+            "due": now,
+            "attempts": 0,
+            "error": "",
+            "body": json.dumps(dict(body), ensure_ascii=False),
+        }
         connection.execute(OUTBOX.insert().values(site=site, alert=alert, key=key, **values))
 
 
@@ -105,7 +111,13 @@ def put_events(
             elif event.id in told and event.end is None and event.status in {Status.OPEN, Status.CONFIRMED}:
                 before = told[event.id]
                 if flow >= alert.worse * before and low > before:
-                    put(connection, site, alert.name, f"worse:{event.id}:{run}", {"kind": "worse", "before_m3h": before, **about})
+                    put(
+                        connection,
+                        site,
+                        alert.name,
+                        f"worse:{event.id}:{run}",
+                        {"kind": "worse", "before_m3h": before, **about},
+                    )
 
 
 def put_quiet(connection: sa.Connection, site: str, alerts: Sequence[Alert], silent: Sequence[Quiet]) -> None:
@@ -126,7 +138,9 @@ def listed(connection: sa.Connection, site: str) -> list[Message]:
 def claim(connection: sa.Connection, site: str, now: np.datetime64) -> Message | None:
     """Return the oldest message that is due, and let nobody else attempt it for a while; None where none is."""
     waits = (OUTBOX.c.site == site) & OUTBOX.c.sent.is_(None) & (OUTBOX.c.due <= iso(now))
-    row = connection.execute(sa.select(OUTBOX).where(waits).order_by(OUTBOX.c.due, OUTBOX.c.number).limit(1)).one_or_none()
+    row = connection.execute(
+        sa.select(OUTBOX).where(waits).order_by(OUTBOX.c.due, OUTBOX.c.number).limit(1)
+    ).one_or_none()
     if row is None:
         return None
     connection.execute(OUTBOX.update().where(OUTBOX.c.number == row.number).values(due=iso(now + _LEASE)))

@@ -23,7 +23,9 @@ class Recent:
     """
 
     def __init__(self, data: xr.Dataset) -> None:
-        self._about = data.drop_dims(TIME).assign_coords({name: data[name] for name in (SENSOR, *COORDINATES, "personal")})
+        self._about = data.drop_dims(TIME).assign_coords(
+            {name: data[name] for name in (SENSOR, *COORDINATES, "personal")}
+        )
         self.time: Ints = data[TIME].values.astype("datetime64[ns]").astype(np.int64)
         self.value = data["reading"].values
         self._units = data["reading"].attrs
@@ -90,7 +92,8 @@ class Recent:
 
     def quiet(self, after: Ints) -> NDArray[np.bool_]:
         """Return which sensors have spoken, but not for so long [ns] while others did, shape (S,)."""
-        return (self.last != _NEVER) & (self.last < self.newest - after)
+        silent: NDArray[np.bool_] = (self.last != _NEVER) & (self.last < self.newest - after)
+        return silent
 
     def complete(self, start: np.datetime64, step: np.timedelta64, wait: int, live: NDArray[np.bool_]) -> np.datetime64:
         """Return up to when steps are complete: nothing that is due is out, or it has been waited for.
@@ -108,7 +111,9 @@ class Recent:
         width = int(step / np.timedelta64(1, "ns"))
         begin = int(start.astype("datetime64[ns]").astype(np.int64))
         finest = min(int(self.step.min(initial=width)), width)
-        waited = begin + max((self.newest + finest - wait - begin) // width, 0) * width if self.newest > begin else begin
+        waited = (
+            begin + max((self.newest + finest - wait - begin) // width, 0) * width if self.newest > begin else begin
+        )
         end = waited
         due = np.maximum(np.round(width / self.step), 1)
         while end + width <= self.newest + finest:

@@ -1,4 +1,4 @@
-"""Where readings arrive: lines on stdin, files dropped into a folder. Each gives what there is and is told when it is kept."""
+"""Where readings arrive: lines on stdin, files dropped into a folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Arrival:
 
 
 class Source(Protocol):
-    """A feed. What it gave and was not told to be kept, it gives again: after a restart, or when it is connected anew."""
+    """A feed. What it gave and was not told to be kept, it gives again, where it can."""
 
     def take(self, wait: float) -> Arrival | None:
         """Return what has arrived, waiting for so long [s] if nothing has; None at the end."""
@@ -161,7 +161,9 @@ def _rows(path: Path, refuse: Callable[[str], None]) -> list[Raw]:
     for chunk in chunks(path, block, names[:2], names[2:]):
         frame = chunk.frame
         values = [_number(value) for value in frame["value"]]
-        found += [Raw(t, s, v) for t, s, v in zip(frame["time"].astype(str), frame["sensor"].astype(str), values, strict=True)]
+        found += [
+            Raw(t, s, v) for t, s, v in zip(frame["time"].astype(str), frame["sensor"].astype(str), values, strict=True)
+        ]
     return found
 
 
@@ -174,7 +176,7 @@ def _number(value: object) -> object:
 
 
 def site_folder(site: Site, folder: Path) -> Path:
-    """Return the folder that is watched: relative ones against where the command is typed. ReadingsError if it is ours."""
+    """Return the folder that is to be watched; ReadingsError if it is the site's own."""
     if folder.resolve() in {site.folder, site.spool_path.resolve()}:
         raise ReadingsError(f"{folder}: is the site's own folder: let files be dropped into another")
     return folder

@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 
 from leakdetect import pipeline
-from leakdetect.daily import Job, Outcome, take
+from leakdetect.daily import Outcome, take
 from leakdetect.events import Event
+from leakdetect.netcdf import write_series
 from leakdetect.network import Network
 from leakdetect.readings import load_with_sensors
 from leakdetect.readings.spool import Spool
@@ -28,6 +29,7 @@ from leakdetect.watch.sources import Source
 
 _POLL = 0.2  # [s]
 _LATE = 60.0  # [s] between runs that go back for what came late
+_SERIES = 60.0  # [s] between writings of the series that reports draw
 _DAY = np.timedelta64(1, "D")
 _NS = 1_000_000_000
 _QUIET_STEPS, _QUIET_LEAST = 4, 3600 * _NS
@@ -54,6 +56,9 @@ class Watch:
         self.site, self.network, self._store, self._stack, self._tell = site, network, store, stack, tell
         self._spool = Spool(site.spool_path, Vault.of(site))
         stack.callback(self._spool.close)
+        stack.callback(self._keep_series)
+        self._series: list[xr.Dataset] = []
+        self._series_at = monotonic()
         self._late = False
         self._late_at = self._heard = monotonic()
         self._stamp = self._inputs()
@@ -87,7 +92,7 @@ class Watch:
             return
         self._heard = monotonic()
         self._spool.append(batch, self.decoder.personal)
-        changed = self._recent.add(batch.time, batch.sensor, batch.value)
+        changed = self._recent.add(batch.time, batch.sensor.astype(np.int64), batch.value)
         if self._next is not None and changed is not None:
             self._late = self._late or changed < int(self._next.astype("datetime64[ns]").astype(np.int64))
 
@@ -108,8 +113,14 @@ class Watch:
         if not again and (self._next is None or limit is None or limit <= self._next):
             self._say_quiet(quiet)
             return None
-        job = replace(self._job, read=self._reader(limit, whole=again), settled=not again, seconds={},
-                      started=np.datetime64("now"))  # fmt: skip
+        job = replace(
+            self._job,
+            read=self._reader(limit, whole=again),
+            settled=not again,
+            seconds={},
+            keep_series=self._later if self._store else write_series,
+            started=np.datetime64("now"),
+        )
         outcome = take(job, self._store, None, None)
         if again:
             self._late, self._late_at = False, monotonic()
@@ -143,6 +154,23 @@ class Watch:
             return steps.isel({TIME: slice(0, int(np.searchsorted(steps[TIME].values, limit)))})
 
         return read
+
+    def _later(self, site: Site, grown: xr.Dataset, fresh: bool) -> None:
+        """Put the series off: to write them takes longer than all the rest of a step."""
+        if fresh:
+            self._series.clear()
+            write_series(site, grown, fresh)
+            return
+        self._series.append(grown)
+        if monotonic() - self._series_at >= _SERIES:
+            self._keep_series()
+
+    def _keep_series(self) -> None:
+        self._series_at = monotonic()
+        if self._series:
+            parts, self._series = self._series, []
+            for part in _forward(parts):
+                write_series(self.site, part, False)
 
     def _renew(self) -> None:
         """Reckon with what people said of events, or mended, and with another model, since the last look."""
@@ -188,6 +216,21 @@ class Watch:
                 yield taken
         finally:
             source.close()
+
+
+def _forward(parts: list[xr.Dataset]) -> Iterator[xr.Dataset]:
+    """Join pieces that go on where the one before stopped; one that goes back begins anew."""
+    held: list[xr.Dataset] = []
+    for part in parts:
+        if held and part[TIME].values[0] <= held[-1][TIME].values[-1]:
+            yield _joined(held)
+            held = []
+        held.append(part)
+    yield _joined(held)
+
+
+def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
+    return xr.concat(parts, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
 
 
 @contextmanager
