@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from leakdetect.alerts.ways import Undelivered, send
+from leakdetect.alerts.ways import UndeliveredError, send
 from leakdetect.alerts.words import text
 from leakdetect.errors import InputError
 from leakdetect.live import Alert
@@ -68,7 +68,7 @@ def _attempt(site: Site, alert: Alert, message: Message) -> str | None:
     said = text(message.body, site.name, site.timezone, site.folder.name, alert.language)
     try:
         send(alert, message.key, {"site": site.name, **message.body}, said, site.folder)
-    except Undelivered as error:
+    except UndeliveredError as error:
         return str(error)
     return None
 

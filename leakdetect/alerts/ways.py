@@ -1,4 +1,4 @@
-"""The ways a message goes: a webhook, an e-mail, a command. Each raises `Undelivered` and says why."""
+"""The ways a message goes: a webhook, an e-mail, a command. Each raises `UndeliveredError` and says why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT = 5.0
 """[s] that a server, or a command, may take."""
 
 
-class Undelivered(Exception):
+class UndeliveredError(Exception):
     """A message did not arrive, and may at another time."""
 
 
@@ -47,7 +47,7 @@ def send(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: Pa
 
     Raises
     ------
-    Undelivered
+    UndeliveredError
     """
     try:
         if alert.webhook:
@@ -57,9 +57,9 @@ def send(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: Pa
         else:
             _call(alert, key, body, text)
     except SiteError as error:
-        raise Undelivered(str(error)) from None
+        raise UndeliveredError(str(error)) from None
     except (OSError, http.client.HTTPException, smtplib.SMTPException, subprocess.SubprocessError) as error:
-        raise Undelivered(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
+        raise UndeliveredError(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
 
 
 def signature(key: str, moment: str, body: bytes) -> str:
@@ -74,7 +74,7 @@ def _trust(alert: Alert, folder: Path) -> ssl.SSLContext:
 def _post(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: Path) -> None:
     url = urlsplit(filled(alert.webhook, "webhook"))
     if url.scheme not in {"http", "https"} or not url.hostname:
-        raise Undelivered("webhook: is no https://host/path")
+        raise UndeliveredError("webhook: is no https://host/path")
     plain = {"key": key, "subject": text.subject, "text": text.body, **body}
     data = json.dumps(plain, ensure_ascii=False).encode()
     moment = str(int(time.time()))
@@ -92,7 +92,7 @@ def _post(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: P
         connection.request("POST", (url.path or "/") + (f"?{url.query}" if url.query else ""), data, headers)
         said = connection.getresponse()
         if not 200 <= said.status < 300:
-            raise Undelivered(f"the server answered {said.status} {said.reason}")
+            raise UndeliveredError(f"the server answered {said.status} {said.reason}")
     finally:
         connection.close()
 
@@ -128,4 +128,4 @@ def _call(alert: Alert, key: str, body: Mapping[str, Any], text: Text) -> None:
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        raise Undelivered(f"the command left with {done.returncode}{': ' + said[-1] if said else ''}")
+        raise UndeliveredError(f"the command left with {done.returncode}{': ' + said[-1] if said else ''}")

@@ -28,7 +28,7 @@ class Raw(NamedTuple):
     value: Any
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A message, or a part of it, that is no reading."""
 
 
@@ -68,13 +68,14 @@ class Decoder:
         """Return readings in SI and UTC."""
         times, numbers, values = list[int](), list[int](), list[float]()
         known, when = self._number, self._times
-        for time, sensor, value in raw:
+        for time, sensor, said in raw:
+            value = said
             number = known.get(sensor) if type(sensor) is str else None
             at = when.get(time) if type(time) is str else None
             if number is None or at is None or type(value) is not float:
                 try:
-                    number, at, value = self._slowly(time, sensor, value)
-                except Refused as error:
+                    number, at, value = self._slowly(time, sensor, said)
+                except RefusedError as error:
                     self.refuse(str(error))
                     continue
             if math.isfinite(value):
@@ -88,10 +89,10 @@ class Decoder:
         number = self._number.get(sensor) if isinstance(sensor, str) else None
         if number is None:
             if sensor in self._several:
-                raise Refused("a sensor's name that several have: add the quantity, as 'n105 pressure'")
-            raise Refused("a sensor that site.toml does not know")  # never by its name: it may be a meter's id
+                raise RefusedError("a sensor's name that several have: add the quantity, as 'n105 pressure'")
+            raise RefusedError("a sensor that site.toml does not know")  # never by its name: it may be a meter's id
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Refused("a value that is no number")
+            raise RefusedError("a value that is no number")
         return number, self._time(time), float(value)
 
     def _time(self, time: Any) -> int:
@@ -102,12 +103,12 @@ class Decoder:
                 try:
                     moment = datetime.fromisoformat(time)
                 except ValueError:
-                    raise Refused("a time that is not ISO 8601") from None
+                    raise RefusedError("a time that is not ISO 8601") from None
                 moment = moment.astimezone(UTC) if moment.tzinfo else moment
                 self._times[time] = int(np.datetime64(moment.replace(tzinfo=None), "ns").astype(np.int64))
             return self._times[time]
         if isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time < 1e14:
-            raise Refused("a time that is none: ISO 8601, or s or ms since 1970")
+            raise RefusedError("a time that is none: ISO 8601, or s or ms since 1970")
         return round(time * (1e3 if time >= _MILLISECONDS else 1e6)) * 1000  # to the microsecond
 
     def refuse(self, why: str) -> None:
@@ -148,7 +149,7 @@ def from_message(topic: str, payload: bytes, rule: Topic) -> Iterator[Raw]:
 
     Raises
     ------
-    Refused
+    RefusedError
         If it is not as the rule says.
     """
     try:
@@ -162,4 +163,4 @@ def from_message(topic: str, payload: bytes, rule: Topic) -> Iterator[Raw]:
             name = str(row[rule.name]) if rule.asks else ""
             yield Raw(row[rule.time], rule.named(topic, name), row[rule.value])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise Refused(f"a message on a topic of '{rule.topic}' that is not as site.toml says") from None
+        raise RefusedError(f"a message on a topic of '{rule.topic}' that is not as site.toml says") from None

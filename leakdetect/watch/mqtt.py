@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from leakdetect.errors import InputError, MissingExtraError, MissingFileError
 from leakdetect.readings.secrets import filled
-from leakdetect.watch.messages import Raw, Refused, from_message
+from leakdetect.watch.messages import Raw, RefusedError, from_message
 from leakdetect.watch.sources import Arrival
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Broker:
         rule = next((rule for rule in self._rules if self._matches(rule.topic, message.topic)), None)
         try:
             return list(from_message(message.topic, bytes(message.payload), rule)) if rule else []
-        except Refused as error:
+        except RefusedError as error:
             self._refuse(str(error))
             return []
 
