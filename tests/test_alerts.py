@@ -110,7 +110,7 @@ def test_a_webhook_is_told_once_and_can_check_who_says_it(
     assert signature("other", headers["X-Leakdetect-Time"], body) != headers["X-Leakdetect-Signature"]
     said = json.loads(body)
     assert (said["kind"], said["key"], said["site"]) == ("raised", headers["X-Leakdetect-Key"], "district")
-    assert said["event"] == pipeline.events(site)[0].to_dict()
+    assert said["event"] == json.loads(json.dumps(pipeline.events(site)[0].to_dict()))
     assert "fuite" in said["subject"]
     command.ok("detect", site, "--to", "2024-04-02")
     assert len(Hook.got) == 2
@@ -149,7 +149,7 @@ def test_one_when_raised_and_one_each_time_it_has_grown(tmp_path: Path) -> None:
         for flow, low in ((10, 9), (14, 13), (15, 9.5), (15.5, 14), (20, 19), (24, 20)):
             run = keep(store, event(flow, low), run=run)
         kinds = [(m.body["kind"], m.body["flow_m3h"]) for m in store.messages()]
-        assert kinds == [("raised", 10.0), ("worse", 15.0), ("worse", 24.0)]
+        assert kinds == [("raised", 10.0), ("worse", 15.5), ("worse", 24.0)]
         store.set_status("e1", Status.DISMISSED, by="me", at=T0)
         run = keep(store, event(25, 24), run=run)
         assert len(store.messages()) == 3
@@ -178,7 +178,7 @@ def test_a_silence_is_told_once_and_attempts_come_ever_later(tmp_path: Path) -> 
         store.tell_quiet([ALERT], [Quiet("n1", T0 + DAY)])
         assert len(store.messages()) == 2
         now, waits = np.datetime64("now"), []
-        for _ in range(12):
+        for _ in range(24):
             message = store.next_message(now)
             assert message is not None
             assert store.next_message(now) != message  # nobody else attempts the same meanwhile
