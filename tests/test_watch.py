@@ -110,7 +110,7 @@ def wanted_short(fitted_district: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @given(st.data())
-@settings(max_examples=6)
+@settings(max_examples=3)
 def test_disorder_doubles_and_lateness_change_nothing(
     fitted_district: Path, wanted_short: tuple[Any, ...], data: st.DataObject
 ) -> None:
@@ -180,7 +180,7 @@ def test_killed_at_any_moment_loses_and_doubles_nothing(site: Path, fitted_distr
         (source / f"{number:03d}.jsonl").write_bytes(lines([rows[i] for i in part]))
     random = np.random.default_rng(0)
     call = [sys.executable, "-c", _MAIN, "watch", str(site), "--folder", str(source)]
-    for _ in range(4):
+    for _ in range(3):
         with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             while process.stderr.readline() != f"watching {site}\n":
