@@ -356,3 +356,58 @@ def test_what_is_refused(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "is the broker up" in command.refused("watch", site, "--mqtt", "mqtt://127.0.0.1:1")
     (site / "site.toml").write_text((site / "site.toml").read_text() + '[stream.mqtt]\npassword = "pass"\n')
     assert "a secret stands here" in command.refused("watch", site, "--stdin")
+
+
+def tables(world: Path, last: str) -> dict[str, pd.DataFrame]:
+    """Return what the first days of a world say, as it is written, by quantity."""
+    found = {}
+    for quantity in ("pressure", "flow", "level", "demand"):
+        table = pd.read_csv(world / f"2018_SCADA_{quantity.title()}s.csv.gz", sep=";", dtype=str, nrows=13_000)
+        found[quantity] = table[table["Timestamp"] < last]
+    return found
+
+
+def drop(folder: Path, found: dict[str, pd.DataFrame], last: str) -> None:
+    (folder / "readings").mkdir(parents=True, exist_ok=True)
+    for quantity, table in found.items():
+        table[table["Timestamp"] < last].to_csv(folder / "readings" / f"{quantity}s.csv", sep=";", index=False)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_a_month_of_l_town(shared: Path, tmp_path: Path) -> None:
+    """Fitted on two weeks; then a million readings in pieces of two hours, against one run over files."""
+    first, last = "2018-01-15", "2018-02-14"
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    found = tables(shared / "ltown-b", last)
+    drop(whole, found, last)
+    shutil.copy(shared / "battledim" / "L-TOWN.inp", whole / "network.inp")
+    units = {"pressure": "m", "flow": "m3/h", "level": "m", "demand": "L/h"}
+    block = '[[readings]]\nglob = "readings/{0}s.csv"\nquantity = "{0}"\nunit = "{1}"\ndelimiter = ";"\ndecimal = ","\n'
+    text = 'name = "l-town"\nnetwork = "network.inp"\n'
+    text += "".join(f'{block.format(*pair)}time = "Timestamp"\n' for pair in units.items())
+    (whole / "site.toml").write_text(text)
+    pipeline.fit(whole, None, np.datetime64(f"{first}T00:00:00", "ns") - np.timedelta64(1, "s"))
+    shutil.copytree(whole, parted)
+    drop(parted, found, first)
+    pipeline.detect(whole)
+    with watching(parted, lambda _: None) as watched:
+        watched.advance()
+        raw = [
+            Raw(row["Timestamp"].replace(" ", "T"), f"{name} {quantity}", float(row[name].replace(",", ".")))
+            for quantity, table in found.items()
+            for row in table[table["Timestamp"] >= first].to_dict("records")
+            for name in table.columns[1:]
+            if isinstance(row[name], str)
+        ]
+        raw.sort(key=lambda one: one.time)
+        for place in range(0, len(raw), 3000):
+            watched.receive(raw[place : place + 3000])
+            watched.advance()
+        watched.advance(final=True)
+    assert len(raw) > 500_000
+    events, *rest = kept(whole)
+    assert events
+    assert kept(parted)[0] == events
+    assert kept(parted)[1:3] == tuple(rest[:2])
+    assert kept(parted)[4] == rest[3]  # digests of what was taken
