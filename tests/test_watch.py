@@ -411,3 +411,42 @@ def test_a_month_of_l_town(shared: Path, tmp_path: Path) -> None:
     assert kept(parted)[0] == events
     assert kept(parted)[1:3] == tuple(rest[:2])
     assert kept(parted)[4] == rest[3]  # digests of what was taken
+
+
+def test_meters_that_arrive_are_sealed_and_have_an_end(site: Path) -> None:
+    """And a sensor that falls silent is told once; a household's is not."""
+    from leakdetect import privacy
+    from leakdetect.store import Store
+
+    toml = (site / "site.toml").read_text()
+    block = '[[readings]]\nglob = "meters.csv"\nquantity = "demand"\nunit = "L/h"\n'
+    (site / "site.toml").write_text(f'{toml}{block}[[alerts]]\nname = "a"\ncommand = ["false"]\n')
+    hours = pd.date_range(pd.Timestamp(day(FIT)) - pd.Timedelta(days=1), periods=24, freq="1h")
+    pd.DataFrame({"time": hours, "id-4711": 100.0}).to_csv(site / "meters.csv", index=False)
+    told: list[str] = []
+    rows = raws(day(FIT), day(FIT + 1))
+    with watching(site, told.append) as watched:
+        watched.advance()
+        watched.receive([Raw(row.time, "id-4711", 77.25) for row in rows])
+        watched.receive(rows[:12])
+        watched.advance()
+        watched.advance()
+        assert [line.split(" has been")[0] for line in told] == ["meter"]
+        watched.receive([*rows[12:], *raws(day(FIT + 1), day(FIT + 2))])
+        watched.advance()
+        assert any("speaks again" in line for line in told)
+    assert "id-4711" not in "".join(told)
+    assert any(line.startswith("meter-") for line in told)
+    with Store(load_site(site).store_path) as store:
+        assert [m.body["sensor"] for m in store.messages()] == ["meter"]
+    for path in site.rglob("*"):
+        if path.is_file() and path.name != "meters.csv":
+            assert b"id-4711" not in path.read_bytes(), path
+    data = load(load_site(site))
+    hidden = data["reading"].values[:, data["personal"].values]
+    assert np.isclose(hidden, 77.25 / 3.6e6).sum() == 24
+    [holding] = [h for h in privacy.held(load_site(site)).holdings if h.kind == privacy.Kind.STREAM]
+    assert (holding.meters, holding.since) == (1, str(day(FIT))[:10])
+    assert privacy.enforce(load_site(site), day(FIT + 729)) == []
+    assert holding in privacy.enforce(load_site(site), day(FIT + 800))
+    assert not (site / holding.where).exists()

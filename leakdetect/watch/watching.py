@@ -208,7 +208,8 @@ class Watch:
         for one in said:
             self._tell(f"{one.sensor} {'has been silent since' if one.silent else 'speaks again, until'} {one.last}Z")
         if self._store is not None:
-            self._store.tell_quiet(self.site.alerts, [one for one in said if one.silent])
+            worth = [one for one, s in zip(said, turned, strict=True) if one.silent and not self.decoder.personal[s]]
+            self._store.tell_quiet(self.site.alerts, worth)
 
     def follow(self, source: Source, stop: Callable[[], bool]) -> Iterator[Taken]:
         """Take what a source gives until it ends or `stop` says so; yield what came of it."""
