@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from leakdetect.errors import MissingFileError, SiteError
+from leakdetect.live import Alert, Stream
 from leakdetect.schema import Quantity
 from leakdetect.units import canonical
 
@@ -256,6 +257,8 @@ class Site(_Model):
     kpi: Kpi = Kpi()
     privacy: Privacy = Privacy()
     store: Storage = Storage()
+    stream: Stream = Stream()
+    alerts: list[Alert] = Field(default_factory=list)
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")
@@ -263,6 +266,14 @@ class Site(_Model):
     def _known_zone(cls, name: str) -> str:
         _zone(name)
         return name
+
+    @field_validator("alerts")
+    @classmethod
+    def _names_once(cls, alerts: list[Alert]) -> list[Alert]:
+        names = [alert.name for alert in alerts]
+        if len(set(names)) < len(names):
+            raise ValueError("two have the same name: give each its own")
+        return alerts
 
     def path(self, relative: str) -> Path:
         """Return a path of site.toml, relative ones against the site folder."""
@@ -272,6 +283,11 @@ class Site(_Model):
     def model_path(self) -> Path:
         """Where `fit` leaves the fitted model."""
         return self.folder / "model.nc"
+
+    @property
+    def spool_path(self) -> Path:
+        """Where `watch` keeps the readings that it received."""
+        return self.folder / "stream"
 
     @property
     def store_path(self) -> Path:
