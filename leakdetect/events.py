@@ -14,6 +14,9 @@ import numpy as np
 
 from leakdetect.errors import InputError, MissingFileError
 
+WEIGHED = "weighed"
+"""Key of `Event.latest`: what else might have caused it."""
+
 
 class Status(StrEnum):
     """Where an event stands in its life."""
@@ -85,7 +88,9 @@ class Event:
     data_until : datetime64
         Last reading that `status`, `end` and `latest` rest on.
     latest : dict
-        The newest estimate: flow_m3h, flow_low, flow_high, candidates, zone, as above; empty where none was made since.
+        The newest estimate: flow_m3h, flow_low, flow_high, candidates, zone, as above, where one was made since. And
+        ``weighed``, where the detector tells it: the leak and what else might have caused what was seen when it was
+        raised, as dicts of ``cause``, ``evidence`` and ``explained`` (the share of the change that it accounts for).
     """
 
     id: str

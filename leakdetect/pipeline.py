@@ -16,7 +16,7 @@ from leakdetect import readings
 from leakdetect.daily import Job, Outcome, Tell, shared, take
 from leakdetect.detector import Detector
 from leakdetect.detectors import build
-from leakdetect.epanet import load_network
+from leakdetect.drawings import remembered_network
 from leakdetect.errors import InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
 from leakdetect.files import alone, replacing, sweep
@@ -27,7 +27,8 @@ from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.sealing import open_model, seal_model
 from leakdetect.site import Site, load_site
 from leakdetect.stages import quality
-from leakdetect.store import Store, open_store
+from leakdetect.store import News, Store, open_store
+from leakdetect.store import news as latest_news
 from leakdetect.vault import Vault
 
 _SAME_REPAIR = np.timedelta64(7, "D")  # a repair in the list and one said of an event may differ by so much
@@ -43,7 +44,7 @@ def _quiet(_what: str, _share: float) -> None:
 def open_site(folder: Path) -> tuple[Site, Network | None]:
     """Read a site and its network; errors as `load_site` and `load_network`."""
     site = load_site(folder)
-    return site, load_network(site.path(site.network)) if site.network else None
+    return site, remembered_network(site.path(site.network)) if site.network else None
 
 
 def steps_of(
@@ -310,6 +311,12 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a site's runs, oldest first; `NotFittedError` before the first."""
     with _runs(load_site(folder)) as store:
         return store.runs()
+
+
+def news(folder: Path) -> News | None:
+    """Return what the last run and people have changed; None where no run took anything; errors as `events`."""
+    with _runs(load_site(folder)) as store:
+        return latest_news(store)
 
 
 def sensors(folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.events import Candidate, Event, Evidence, Kind, Repair, Status, Zone
+from leakdetect.events import WEIGHED, Candidate, Event, Evidence, Kind, Repair, Status, Zone
 from leakdetect.hydraulic.engine import Engine
 from leakdetect.hydraulic.placing import Placer
 from leakdetect.hydraulic.steps import block_of, block_start
+from leakdetect.hydraulic.weighing import weigh
 from leakdetect.network import Network
 from leakdetect.site import Detection
 from leakdetect.stages.detection.history import History, Leak
@@ -80,7 +81,7 @@ class Raiser:
             if leak.raised >= 0 and leak.until < 0 and block - leak.raised in _LOOKED_AT_AGAIN:
                 evidence, _ = self.placer.look_again(history, leak)
                 if evidence is not None and leak.id in self._events:
-                    self._events[leak.id] = replace(self._events[leak.id], latest=self._place(evidence))
+                    self._events[leak.id] = self._placed(self._events[leak.id], evidence)
                     self._correct(history, leak, evidence, ready)
         for leak in history.leaks:
             event = self._events.get(leak.id)
@@ -118,7 +119,7 @@ class Raiser:
             return
         if waited or (age >= _SETTLED and place.length_m <= _PLACED_M):
             leak.raised, leak.tangent_at = history.last, -1.0
-            self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
+            self._events[leak.id] = self._event(history, leak, seen, evidence, place, ready)
             self.tracker.relinearise(history, leak.since)
             self.tracker.follow(history, leak.since)
 
@@ -134,7 +135,7 @@ class Raiser:
         if away <= _ELSEWHERE_M or less < _ELSEWHERE or place.length_m > _PLACED_M or seen is None:
             return
         self._events[-len(self._events)] = replace(event, status=Status.CLOSED, end=block_start(history.last + 1))
-        self._events[leak.id] = self._event(history, leak, seen, chance, place, ready)
+        self._events[leak.id] = self._event(history, leak, seen, evidence, place, ready)
 
     def _ended(self, history: History) -> list[Leak]:
         """Return the leaks whose end was found in this block; not those that people mended."""
@@ -168,9 +169,9 @@ class Raiser:
         return flow, max(flow - _Z80 * sd, 0.0), flow + _Z80 * sd
 
     def _event(
-        self, history: History, leak: Leak, seen: Deviation, chance: Floats, place: Zone, ready: np.datetime64
+        self, history: History, leak: Leak, seen: Deviation, evidence: Floats, place: Zone, ready: np.datetime64
     ) -> Event:  # fmt: skip
-        candidates = self._candidates(chance)
+        candidates = self._candidates(self._chance(evidence))
         flow, low, high = self._flow(history, leak)
         best = candidates[0].link
         identity = f"{np.datetime_as_string(ready, unit='m').replace(':', '')}-{best}"
@@ -192,7 +193,13 @@ class Raiser:
             evidence=self._shares(seen, leak),
             model=self.model,
             data_until=ready,
+            latest={WEIGHED: weigh(self.picture, seen, evidence, self._others(history, leak))},
         )
+
+    def _others(self, history: History, leak: Leak) -> list[tuple[str, Leak]]:
+        """Return the events' ids of the other leaks that ran when one began, and those leaks."""
+        running = [k for k in history.running(history.last) if k.id != leak.id and k.since < leak.since]
+        return [(self._events[k.id].id, k) for k in running if k.id in self._events]
 
     def _shares(self, seen: Deviation, leak: Leak) -> tuple[Evidence, ...]:
         table = self.picture.signature[:, :, leak.link]
@@ -206,13 +213,16 @@ class Raiser:
         flow, low, high = self._flow(history, leak)
         return {**self._events[leak.id].latest, "flow_m3h": flow, "flow_low": low, "flow_high": high}
 
-    def _place(self, evidence: Floats) -> dict[str, Any]:
+    def _placed(self, event: Event, evidence: Floats) -> Event:
+        """Return an event placed anew; what was weighed when it was raised stays."""
         chance = self._chance(evidence)
         place = self._zone(chance)
-        return {
+        latest = {
+            **{key: value for key, value in event.latest.items() if key == WEIGHED},
             "candidates": [vars(c) for c in self._candidates(chance)],
             "zone": {"links": list(place.links), "length_m": place.length_m, "probability": place.probability},
         }
+        return replace(event, latest=latest)
 
     # -- repairs -----------------------------------------------------------------------------------------------
 

@@ -47,6 +47,11 @@ class Language:
         text = f"{value:,.{digits}f}".replace("-", "−")
         return text.replace(",", "\0").replace(".", self.plot.decimal).replace("\0", self.thousands)
 
+    def figure(self, value: float) -> str:
+        """Return a number with at least three figures; a whole one without decimals."""
+        size = abs(value)
+        return self.number(value, 0 if value == round(value) else sum(size < limit for limit in (100, 10, 1)))
+
     def flow(self, value: float) -> str:
         """Return a flow in m3/h: two figures are all that an estimate bears."""
         return self.number(value, 1 if abs(value) < 9.95 else 0)

@@ -4,9 +4,23 @@ SQLite in the site folder, or PostgreSQL by URL. A run's outcome is one transact
 was there before.
 """
 
+from leakdetect.store.news import News, news
 from leakdetect.store.outbox import Message, Quiet
 from leakdetect.store.outcome import Outcome, Saved
 from leakdetect.store.state import Progress, cuts, decode, encode
 from leakdetect.store.store import Store, open_store
 
-__all__ = ["Message", "Outcome", "Progress", "Quiet", "Saved", "Store", "cuts", "decode", "encode", "open_store"]
+__all__ = [
+    "Message",
+    "News",
+    "Outcome",
+    "Progress",
+    "Quiet",
+    "Saved",
+    "Store",
+    "cuts",
+    "decode",
+    "encode",
+    "news",
+    "open_store",
+]

@@ -234,7 +234,7 @@ class Tracker:
         rival_top = int(np.argmax(np.abs(rival_evidence)))
         floor = max(settings.threshold, best.value if best else 0.0)
         hopeful = max(quick.max(initial=0.0) * 1.3 - price, abs(rival_evidence[rival_top])) > 0.7 * floor
-        known, known_size = seen.against(_tables(picture, running))
+        known, known_size = seen.against(tables(picture, running))
         if history.last - since == 1 and known.min(initial=0.0) < -_ENDING * abs(rival_evidence[rival_top]):
             return None  # a leak may have ended within the block: the next one tells
         if not hopeful and not (running and np.abs(known).max() > 0.7 * floor):
@@ -393,8 +393,8 @@ def has_ended(leak: Leak, smallest: float, per_day: int) -> bool:
     return dry or faded or (len(flow) > _SMALL_DAYS * per_day and max(flow[-_SMALL_DAYS * per_day :]) < smallest)
 
 
-def _tables(picture: Picture, leaks: list[Leak]) -> Floats:
-    """Return the leaks' own signatures, shape (K, C, len(leaks))."""
+def tables(picture: Picture, leaks: list[Leak]) -> Floats:
+    """Return leaks' own signatures, shape (K, C, len(leaks))."""
     states, channels, _ = picture.signature.shape
     out = np.zeros((states, channels, len(leaks)))
     for k, leak in enumerate(leaks):

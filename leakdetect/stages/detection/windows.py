@@ -85,6 +85,11 @@ class Deviation:
     def _whitened(self) -> Whitened:
         return whiten(self.value, self.cov)
 
+    @property
+    def size(self) -> float:
+        """All that has changed: the squared length of the white value, which no cause's evidence exceeds."""
+        return float(self._whitened.rest @ self._whitened.rest)
+
     def _stacked(self, table: Floats) -> Floats:
         """Return what causes in a table (K, C, N) do to the value, shape (2 C, N)."""
         states, channels, causes = table.shape

@@ -49,17 +49,38 @@ def like_a_leak(blocks: Floats, days: Days, onset: float, flow: float, *, abrupt
     bool
         True too where the days before are not known well enough to tell.
     """
-    earlier = blocks[(days < onset - 1) & (days >= onset - 1 - _BLOCK_DAYS)]
-    recent = days > max(onset, days[-1] - _BLOCK_DAYS)
-    later = blocks[recent]
-    if np.isfinite(earlier[:, NIGHT]).sum() < _FEWEST or not np.isfinite(later[:, NIGHT]).any():
+    found = _hours(blocks, days, onset)
+    if found is None:
         return True
+    rise, error = found
     if not abrupt:
+        recent = days > max(onset, days[-1] - _BLOCK_DAYS)
         flow *= float(np.mean((days[recent] - onset) / (days[-1] - onset)))
-    rise = robust.location(later, axis=0) - robust.location(earlier, axis=0)
-    error = 1.25 * robust.scale(earlier, axis=0) * np.sqrt(1 / len(earlier) + 1 / len(later))
     high = rise + _Z80 * error
     return bool(high[NIGHT] >= _NIGHT_SHARE * flow and robust.location(np.delete(high, NIGHT)) >= _DAY_SHARE * flow)
+
+
+def by_hours(blocks: Floats, days: Days, onset: float) -> tuple[float, float] | None:
+    """Return how much the night and the other hours have risen [m3/s]; None where that is not known.
+
+    Parameters as `like_a_leak`.
+    """
+    found = _hours(blocks, days, onset)
+    if found is None:
+        return None
+    night, day = float(found[0][NIGHT]), float(robust.location(np.delete(found[0], NIGHT)))
+    return (night, day) if np.isfinite(night) and np.isfinite(day) else None
+
+
+def _hours(blocks: Floats, days: Days, onset: float) -> tuple[Floats, Floats] | None:
+    """Return the rise of each block of hours since an onset, and its error, shape (blocks,)."""
+    earlier = blocks[(days < onset - 1) & (days >= onset - 1 - _BLOCK_DAYS)]
+    later = blocks[days > max(onset, days[-1] - _BLOCK_DAYS)]
+    if np.isfinite(earlier[:, NIGHT]).sum() < _FEWEST or not np.isfinite(later[:, NIGHT]).any():
+        return None
+    rise = robust.location(later, axis=0) - robust.location(earlier, axis=0)
+    error = 1.25 * robust.scale(earlier, axis=0) * np.sqrt(1 / len(earlier) + 1 / len(later))
+    return rise, error
 
 
 def near_plain_rise(beyond: Floats, days: Days, onset: float, flow: float) -> float:

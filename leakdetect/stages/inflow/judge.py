@@ -224,6 +224,7 @@ class Judge:
                 start_high=high,
                 flow=flow,
                 flow_sd=spread,
+                by_hours=evidence.by_hours(self._blocks(days), days, onset),
             ),
             time,
             ledger.entry(flow, onset, day, full=full, base=evidence.before(self.state["levels"], days, onset)),
@@ -299,7 +300,7 @@ class Judge:
         flow = ledger.flows(self.state["ledger"])[event]
         for plain in self.state["events"]:
             if plain["id"] == event:
-                plain["latest"] = report.latest(self.setting, flow, sd)
+                plain["latest"] = report.latest(self.setting, flow, sd, plain["latest"])
 
 
 def _grows(entry: Entry) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from leakdetect.events import Event, Evidence, Kind, Repair, Status, Zone, iso, parse_time
+from leakdetect.events import WEIGHED, Event, Evidence, Kind, Repair, Status, Zone, iso, parse_time
 from leakdetect.stages.inflow.calendar import Calendar
 from leakdetect.units import M3H
 
@@ -37,6 +38,7 @@ class Finding:
     start_high: np.datetime64
     flow: float
     flow_sd: float
+    by_hours: tuple[float, float] | None = None  # rise of the night and of the other hours
 
 
 def text(time: np.datetime64) -> str:
@@ -74,17 +76,27 @@ def event(setting: Setting, finding: Finding, raised_at: np.datetime64) -> dict[
         evidence=tuple(Evidence(s, 1.0 / len(setting.sensors)) for s in setting.sensors),
         model=setting.model,
         data_until=raised_at,
+        latest=_weighed(finding),
     ).to_dict()
 
 
-def latest(setting: Setting, flow: float, sd: float) -> dict[str, Any]:
-    """Return the newest estimate of an event."""
+def _weighed(finding: Finding) -> dict[str, Any]:
+    """Return what speaks against use by day, which rises when people are awake."""
+    if finding.by_hours is None:
+        return {}
+    night, day = (round(rise * M3H, 2) for rise in finding.by_hours)
+    return {WEIGHED: [{"cause": "use by day", "night_m3h": night, "day_m3h": day}]}
+
+
+def latest(setting: Setting, flow: float, sd: float, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the newest estimate of an event; what was weighed when it was raised stays as `before` has it."""
     zone = {
         "links": list(setting.zone.links),
         "length_m": setting.zone.length_m,
         "probability": setting.zone.probability,
     }
-    return {**_flow(flow, sd), "candidates": [], "zone": zone}
+    kept = {key: value for key, value in before.items() if key == WEIGHED}
+    return {**kept, **_flow(flow, sd), "candidates": [], "zone": zone}
 
 
 def _flow(flow: float, sd: float) -> dict[str, float]:
