@@ -376,7 +376,7 @@ def drop(folder: Path, found: dict[str, pd.DataFrame], last: str) -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_month_of_l_town(shared: Path, tmp_path: Path) -> None:
-    """Fitted on two weeks; then a million readings in pieces of two hours, against one run over files."""
+    """Fitted on two weeks; then a million readings in pieces of half a day, against one run over files."""
     first, last = "2018-01-15", "2018-02-14"
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     found = tables(shared / "ltown-b", last)
@@ -401,8 +401,8 @@ def test_a_month_of_l_town(shared: Path, tmp_path: Path) -> None:
             if isinstance(row[name], str)
         ]
         raw.sort(key=lambda one: one.time)
-        for place in range(0, len(raw), 3000):
-            watched.receive(raw[place : place + 3000])
+        for place in range(0, len(raw), 20_000):
+            watched.receive(raw[place : place + 20_000])
             watched.advance()
         watched.advance(final=True)
     assert len(raw) > 500_000
