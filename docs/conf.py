@@ -18,7 +18,10 @@ version = release = leakdetect.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # anchors of files beside docs/; tests/test_packaging.py follows every link
+suppress_warnings = [
+    "myst.xref_missing",  # anchors of files beside docs/; tests/test_packaging.py follows every link
+    "ref.python",  # `sensors` in a docstring is an argument, not one of the attributes of that name
+]
 
 autodoc_typehints = "none"  # numpydoc says types and shapes
 autodoc_member_order = "bysource"
