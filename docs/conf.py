@@ -7,9 +7,9 @@ from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import generated  # noqa: E402
+import generated
 
-import leakdetect  # noqa: E402
+import leakdetect
 
 project = "leakdetect"
 author = copyright = "The leakdetect contributors"

@@ -6,6 +6,7 @@ import ast
 import inspect
 import typing
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -111,7 +112,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
         if not (issubclass(part, BaseModel) and part.__module__ == site.__name__):
             continue
         body = ast.parse(inspect.getsource(part)).body[0].body  # type: ignore[attr-defined]
-        for line, following in zip(body, body[1:], strict=False):
+        for line, following in pairwise(body):
             text = getattr(getattr(following, "value", None), "value", None)
             if isinstance(line, ast.AnnAssign) and isinstance(following, ast.Expr) and isinstance(text, str):
                 told[line.target.id] = " ".join(text.split()).replace("``", "`")

@@ -110,7 +110,11 @@ def own() -> Samples:
 
 
 def make(name: str) -> Detector:
-    return own() if name == "samples" else build(name, network=town(), timezone="UTC", settings=Detection(), repairs=(), zones={})
+    return (
+        own()
+        if name == "samples"
+        else build(name, network=town(), timezone="UTC", settings=Detection(), repairs=(), zones={})
+    )
 
 
 def part(data: xr.Dataset, first: int, until: int | None = None) -> xr.Dataset:

@@ -133,4 +133,3 @@ class Samples(Daily):
             fresh.fit(samples)
             self._fitted = digest, fresh
         return self._fitted[1]
-
