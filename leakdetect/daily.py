@@ -17,8 +17,7 @@ from leakdetect import __version__, late
 from leakdetect.detector import Detector, State
 from leakdetect.errors import NotFittedError, ReadingsError
 from leakdetect.events import Event, Repair, iso
-from leakdetect.files import replacing
-from leakdetect.netcdf import joined_series, series_path, write_series
+from leakdetect.netcdf import write_series
 from leakdetect.schema import SENSOR, TIME, Flag
 from leakdetect.sealing import open_state, seal_state
 from leakdetect.site import Site
@@ -167,12 +166,11 @@ def take(job: Job, store: Store | None, since: np.datetime64 | None, until: np.d
         days=late.digests(plan.read, max(oldest, begun), times[-1]), days_from=str(oldest.astype("datetime64[D]")),
         sensors=late.progress_of(plan.read, known), started=job.started, record=_record(job, plan),
     )  # fmt: skip
-    series = joined_series(job.site, grown, fresh=fresh)
     job.timed("prepare", start)
     with nullcontext(store) if store else _made(job.site) as open_one:
         # The series first: steps that they hold beyond the progress are replaced by the next run.
-        with open_one.saving(kept) as saved, replacing(series_path(job.site)) as part:
-            write_series(series, part)
+        with open_one.saving(kept) as saved:
+            write_series(job.site, grown, fresh=fresh)
         listed = open_between(open_one.events(), since, until)
     taken = times if fresh or progress is None else times[times > progress.until]
     return Outcome(listed, len(saved.raised), times[-1], len(taken), plan.restarted, plan.note)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from leakdetect.errors import ConvergenceError, MissingFileError, NetworkError
 from leakdetect.network import Floats, Ints, Link, Network, Node
+from leakdetect.toolkit import Project
 from leakdetect.units import canonical, factor
 
 if TYPE_CHECKING:
@@ -269,23 +270,19 @@ class Epanet:
     """
 
     def __init__(self, network: Network, accuracy: float = 1e-4) -> None:
-        from wntr.epanet.toolkit import ENepanet
-
         if network.path is None:
             raise NetworkError(f"network {network.name} was not read from a file: EPANET needs one")
         self.network = network
         text = _text(network.path)
         self._folder = tempfile.TemporaryDirectory(prefix="leakdetect-")
         model = _copy(text, self._folder.name)
-        self._toolkit = ENepanet()
         try:
-            self._toolkit.ENopen(str(model), str(model.with_suffix(".rpt")), "")
-        except Exception as error:  # the same bare kinds as in read_wntr
-            self._toolkit.ENlib.EN_close(self._toolkit._project)  # writes the report out
-            reasons = _reasons(model.with_suffix(".rpt")) or _one_line(error)
+            self._open = Project(model, model.with_suffix(".rpt"))
+        except NetworkError as error:
+            reasons = _reasons(model.with_suffix(".rpt")) or str(error)
             self._folder.cleanup()
-            raise NetworkError(f"{network.path}: EPANET refuses it: {reasons}: correct the model") from error
-        self._lib, self._project = self._toolkit.ENlib, self._toolkit._project
+            raise NetworkError(f"{network.path}: EPANET refuses it: {reasons}: correct the model") from None
+        self._lib, self._project = self._open.lib, self._open.handle
         self._flow = factor("flow", network.flow_unit)
         us = network.flow_unit in _US_UNITS
         self._head = _FOOT if us else 1.0
@@ -296,7 +293,7 @@ class Epanet:
         self._links = [self._index("EN_getlinkindex", name, lookup) for name in network.link_names]
         self._free_of_time(accuracy)
         self._free_of_limits()
-        self._toolkit.ENopenH()
+        self._lib.EN_openH(self._project)
         self._start = _FROM_SCRATCH
 
     def _index(self, function: str, name: str, found: ctypes.c_int) -> int:
@@ -338,8 +335,7 @@ class Epanet:
 
     def close(self) -> None:
         """Free EPANET's memory and its files; may be called twice."""
-        if self._toolkit.fileLoaded:
-            self._toolkit.ENclose()
+        self._open.close()
         self._folder.cleanup()
 
     def __enter__(self) -> Epanet:

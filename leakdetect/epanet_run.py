@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leakdetect.epanet import read_wntr
 from leakdetect.errors import ConvergenceError, NetworkError
 from leakdetect.network import Floats
+from leakdetect.toolkit import Project
 
 if TYPE_CHECKING:
     import wntr
@@ -132,14 +133,15 @@ class EpanetRun(AbstractContextManager["EpanetRun"]):
     """
 
     def __init__(self, path: Path) -> None:
-        from wntr.epanet.toolkit import ENepanet
-
         self.warnings: Counter[str] = Counter()
         self._path = path
         self._folder = tempfile.TemporaryDirectory(prefix="epanet-")
-        self._toolkit: Any = ENepanet(version=2.2)
-        self._toolkit.ENopen(str(path), str(Path(self._folder.name) / "run.rpt"), "")
-        self._lib, self._project = self._toolkit.ENlib, self._toolkit._project
+        try:
+            self._open = Project(path, Path(self._folder.name) / "run.rpt")
+        except NetworkError as error:
+            self._folder.cleanup()
+            raise NetworkError(f"{path}: {error}: correct the model") from None
+        self._lib, self._project = self._open.lib, self._open.handle
         self._value = ctypes.c_double()
         self._by_ref = ctypes.byref(self._value)
         self._get_node, self._get_link = self._lib.EN_getnodevalue, self._lib.EN_getlinkvalue
@@ -151,18 +153,15 @@ class EpanetRun(AbstractContextManager["EpanetRun"]):
     ) -> None:
         """Close EPANET and remove its report."""
         self._lib.EN_closeH(self._project)
-        self._lib.EN_close(self._project)
-        self._lib.EN_deleteproject(self._project)
+        self._open.close()
         self._folder.cleanup()
 
     def _check(self, code: int) -> None:
         if 0 < code <= 6:
             self.warnings[_WARNINGS[code]] += 1
         elif code > 6:
-            text = ctypes.create_string_buffer(256)
-            self._lib.EN_geterror(code, text, 256)
             kind = ConvergenceError if code == 110 else NetworkError
-            raise kind(f"{self._path}: EPANET error {code}: {text.value.decode('latin-1').strip()}")
+            raise kind(f"{self._path}: EPANET error {code}: {self._open.said(code)}")
 
     def node(self, name: str) -> int:
         """Return EPANET's index of a node; `NetworkError` if there is none."""
@@ -212,7 +211,7 @@ class EpanetRun(AbstractContextManager["EpanetRun"]):
 
     def begin(self, duration: int) -> None:
         """Go to time 0 of a run of `duration` seconds."""
-        self._toolkit.ENsettimeparam(0, duration)
+        self._check(self._lib.EN_settimeparam(self._project, 0, ctypes.c_long(duration)))
         self._check(self._lib.EN_initH(self._project, 0))
 
     def solve(self) -> int:

@@ -15,6 +15,20 @@ from leakdetect.errors import InputError, LeakdetectError, MissingFileError
 _NOT_HERE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
+CACHE = "LEAKDETECT_CACHE"
+"""The environment variable that names another folder than the user's own cache."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again, which need not be there."""
+    named = os.environ.get(CACHE)
+    if named:
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("leakdetect", appauthor=False)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file beside `path` to write to, and put it in its place when all went well.
@@ -87,7 +101,10 @@ def _lock(path: Path, folder: Path, flags: int) -> int:
 
 
 def sweep(path: Path) -> None:
-    """Remove what `replacing` left beside a file when its process was killed; nobody else may be writing there."""
+    """Remove what `replacing` left beside a file when its process was killed; nobody else may be writing there.
+
+    The file's name may be a pattern.
+    """
     for part in path.parent.glob(f".{path.name}.*"):
         part.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from leakdetect.errors import InputError, NotFittedError
+from leakdetect.files import replacing
 from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.site import Site
 
@@ -46,38 +47,48 @@ def load_model(site: Site) -> tuple[xr.Dataset, str]:
     return model, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def series_path(site: Site) -> Path:
-    """Return where runs keep what reports draw."""
-    return site.folder / "series.nc"
+def series_folder(site: Site) -> Path:
+    """Return where runs keep what reports draw, in a file a month: a run writes the newest only."""
+    return site.folder / "series"
 
 
-def joined_series(site: Site, grown: xr.Dataset, *, fresh: bool) -> xr.Dataset:
-    """Return the series so far and what a run adds to them: sensors other than customers' meters.
+def write_series(site: Site, grown: xr.Dataset, *, fresh: bool) -> None:
+    """Keep what a run adds to the series of sensors other than customers' meters.
 
     Parameters
     ----------
     site : Site
     grown : Dataset
-        Steps with what was expected of them; they replace what is kept of their time.
+        Steps with what was expected of them; they replace what is kept of their time and later.
     fresh : bool
-        Leave out what was kept before.
+        They replace all that is kept.
     """
     shown = grown[[name for name in _SHOWN if name in grown]]
     shown = shown.isel({SENSOR: np.flatnonzero(grown["quantity"].values != Quantity.DEMAND)})
     shown = shown.drop_vars([name for name in shown.coords if name not in {TIME, *_TEXT, "step"}])
     shown.attrs = {"file": _SERIES}
-    path = series_path(site)
-    if fresh or not path.is_file():
-        return shown
-    old = load_series(site)
-    if list(old[SENSOR].values) != list(shown[SENSOR].values):
-        return shown
-    old = old.isel({TIME: slice(0, int(np.searchsorted(old[TIME].values, shown[TIME].values[0])))})
-    return xr.concat([old, shown], TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+    folder = series_folder(site)
+    folder.mkdir(exist_ok=True)
+    month = shown[TIME].values.astype("datetime64[M]")
+    for path in _parts(folder):
+        if fresh or path.stem > str(month[-1]):
+            path.unlink()
+    for name in np.unique(month):
+        path, part = folder / f"{name}.nc", shown.isel({TIME: month == name})
+        if path.is_file():
+            part = _joined(_read_series(path), part)
+        with replacing(path) as file:
+            _write_part(part, file)
 
 
-def write_series(series: xr.Dataset, path: Path) -> None:
-    """Write series to a file, packed."""
+def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
+    if list(old[SENSOR].values) != list(new[SENSOR].values):
+        return new
+    old = old.isel({TIME: slice(0, int(np.searchsorted(old[TIME].values, new[TIME].values[0])))})
+    return xr.concat([old, new], TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+
+
+def _write_part(series: xr.Dataset, path: Path) -> None:
     plain = series.assign_coords({name: (SENSOR, series[name].values.astype(str)) for name in _TEXT})
     for variable in plain.variables.values():
         variable.encoding = {"zlib": True, "complevel": 1} if variable.ndim == 2 else {}
@@ -85,9 +96,33 @@ def write_series(series: xr.Dataset, path: Path) -> None:
 
 
 def load_series(site: Site) -> xr.Dataset:
-    """Return the series as they were before they were written; InputError if the file is not whole."""
-    path = series_path(site)
-    series = _read(path, _SERIES, "remove it: the next 'leakdetect detect' begins it anew")
+    """Return the series as they were before they were written, as far back as the sensors are those of today.
+
+    Raises
+    ------
+    NotFittedError
+        If there are none.
+    InputError
+        If a file is not whole.
+    """
+    folder = series_folder(site)
+    parts: list[xr.Dataset] = []
+    for path in reversed(_parts(folder)):
+        part = _read_series(path)
+        if parts and list(part[SENSOR].values) != list(parts[0][SENSOR].values):
+            break
+        parts.insert(0, part)
+    if not parts:
+        raise NotFittedError(f"{folder}: nothing there: run 'leakdetect detect {site.folder}' first")
+    return xr.concat(parts, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.nc"))
+
+
+def _read_series(path: Path) -> xr.Dataset:
+    series = _read(path, _SERIES, "remove it: reports then lack this month")
     series["usable"] = series["usable"].astype(bool)
     return series.assign_coords({name: (SENSOR, series[name].values.astype(object)) for name in _TEXT})
 

@@ -16,12 +16,12 @@ from leakdetect import readings
 from leakdetect.daily import Job, Outcome, Tell, shared, take
 from leakdetect.detector import Detector
 from leakdetect.detectors import build
-from leakdetect.epanet import load_network
+from leakdetect.drawings import remembered_network
 from leakdetect.errors import InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
 from leakdetect.files import alone, replacing, sweep
 from leakdetect.late import first_readings
-from leakdetect.netcdf import load_model, load_series, series_path, write_model
+from leakdetect.netcdf import load_model, load_series, series_folder, write_model
 from leakdetect.network import Network
 from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.sealing import open_model, seal_model
@@ -43,7 +43,7 @@ def _quiet(_what: str, _share: float) -> None:
 def open_site(folder: Path) -> tuple[Site, Network | None]:
     """Read a site and its network; errors as `load_site` and `load_network`."""
     site = load_site(folder)
-    return site, load_network(site.path(site.network)) if site.network else None
+    return site, remembered_network(site.path(site.network)) if site.network else None
 
 
 def steps_of(
@@ -205,7 +205,7 @@ def detect(
             stack.enter_context(store.alone())
             store.claim()
         try:
-            sweep(series_path(site))
+            sweep(series_folder(site) / "*.nc")
             return take(_job(site, network, store, tell, started), store, since, until)
         except Exception as error:
             if store is not None:
@@ -253,8 +253,6 @@ def results(folder: Path) -> tuple[Site, Network | None, xr.Dataset, list[Event]
     """
     site, network = open_site(folder)
     with _runs(site) as store:
-        if not series_path(site).is_file():
-            raise NotFittedError(f"{series_path(site)}: not there: run 'leakdetect detect {site.folder}' first")
         return site, network, load_series(site), store.events()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from leakdetect.detector import State
 from leakdetect.files import alone, replacing
-from leakdetect.netcdf import load_model, series_path, write_model
+from leakdetect.netcdf import load_model, series_folder, write_model
 from leakdetect.sealing import BLOB, NODES, SEALED
 from leakdetect.site import FILE, Site
 from leakdetect.store import Progress, open_store
@@ -98,8 +98,8 @@ def held(site: Site) -> Held:
         inputs.append(Holding(FILE, Kind.NAMES, How.OWN))
     vault = Vault.of(site)
     ours = [*_of_model(site), *_of_state(site)] if blocks else []
-    if blocks and series_path(site).is_file():
-        ours.append(Holding(series_path(site).name, Kind.NONE, How.NOTHING, 0))
+    if blocks and series_folder(site).is_dir():
+        ours.append(Holding(series_folder(site).name, Kind.NONE, How.NOTHING, 0))
     return Held(
         site.name,
         (f"${VARIABLE}" if VARIABLE in os.environ else str(vault.path)) if blocks else None,

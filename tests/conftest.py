@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,10 @@ SHARED = Path(os.environ.get("LEAKDETECT_SHARED", PROJECT.parent / "shared" / "d
 
 # Pseudonyms of meters and what is sealed: no test makes a key in the user's own folder.
 os.environ["LEAKDETECT_KEY"] = "5a" * 32
+
+# Networks as they were read: no test fills the user's own cache, nor finds anything there.
+_CACHE = TemporaryDirectory(prefix="leakdetect-cache-")
+os.environ["LEAKDETECT_CACHE"] = _CACHE.name
 
 # The same examples in every run, and no deadline: a busy machine is not a failed test.
 settings.register_profile("leakdetect", deadline=None, derandomize=True)

@@ -80,7 +80,7 @@ def test_core_imports_only_numerics() -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("wntr", ("leakdetect.epanet", "leakdetect.epanet_run")),
+        ("wntr", ("leakdetect.epanet", "leakdetect.epanet_run", "leakdetect.toolkit")),
         ("matplotlib", ("leakdetect.plot", "leakdetect.report")),
         ("numba", ("leakdetect.core.compiled",)),
         ("sqlalchemy", ("leakdetect.store", "leakdetect.readings")),

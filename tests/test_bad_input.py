@@ -46,8 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(whole: Path, tmp_path: Path) -> Path:
     """The same before its first run."""
     folder = shutil.copytree(whole, tmp_path / "site")
-    for name in ("leakdetect.db", "series.nc"):
-        (folder / name).unlink()
+    (folder / "leakdetect.db").unlink()
     return folder
 
 
@@ -264,8 +263,9 @@ def test_a_model_that_is_none(site: Path, run: Command, kind: str) -> None:
 
 def test_series_that_are_none(whole: Path, tmp_path: Path, run: Command) -> None:
     site = shutil.copytree(whole, tmp_path / "site")
-    (site / "series.nc").write_bytes(b"x")
-    assert "series.nc: cannot be read" in refused(run, site, "report")
+    path = next((site / "series").iterdir())
+    path.write_bytes(b"x")
+    assert f"{path.name}: cannot be read" in refused(run, site, "report")
 
 
 @pytest.mark.parametrize("command", [("fit",), ("detect",), ("report",), ("init", "--readings", "x.csv", "--force")])

@@ -26,7 +26,7 @@ from leakdetect.site import load_site
 from leakdetect.store import encode, open_store
 
 LAST = 101  # a burst runs from day 85 to 100
-FILES = {"site.toml", "model.nc", "readings", "series.nc"}
+FILES = {"site.toml", "model.nc", "readings", "series"}
 _MAIN = "from leakdetect.cli import main; main()"
 
 

@@ -19,7 +19,7 @@ from leakdetect.kpi.given import Answers, Span
 from leakdetect.kpi.place import Rate
 from leakdetect.kpi.service import fill_service
 from leakdetect.site import load_site
-from leakdetect.store import Progress, Store
+from leakdetect.store import Outcome, Progress, Store
 
 LACKS = ("mains_km", "connections", "service_connection_m")
 
@@ -211,8 +211,9 @@ def test_leaks_come_from_what_runs_left(tmp_path: Path) -> None:
     begin, later = np.datetime64("2024-05-10T04:00", "ns"), np.datetime64("2024-05-12T04:00", "ns")
     burst = replace(EVENTS[2], start=begin, raised_at=begin + np.timedelta64(6, "h"), end=later, data_until=later)
     early = replace(burst, id="early", start=begin - np.timedelta64(99, "D"), end=begin, raised_at=begin)
-    with Store(load_site(folder).store_path) as store:
-        store.save(Progress("sum", begin, later, {}), [burst, early], fresh=True)
+    kept = Outcome(Progress("sum", begin, later, {}), [burst, early], fresh=True)
+    with Store(load_site(folder).store_path) as store, store.saving(kept):
+        pass
     found = key_figures(folder)
     assert figure(found, "leaks_raised").value == 2
     hours = (begin - np.datetime64("2024-04-30T22:00")) / np.timedelta64(1, "h")  # of the early one, in the period

@@ -198,8 +198,7 @@ def test_several_sites_say_what_each_says_alone(sites: list[str], run: Command) 
     assert events == [e for site in sites for e in json.loads(run.ok("events", site, "list", "--format", "json"))]
     assert "several sites" in run.refused("score", _written(out), "--truth", "leaks.csv", "--rule", "leakdb")
     for site in sites:
-        for name in ("leakdetect.db", "series.nc"):
-            Path(site, name).unlink()
+        Path(site, "leakdetect.db").unlink()
     assert run("detect", *sites, "--workers", "1", "--format", "json")[:2] == (10, out)
     assert {site: _kept(site) for site in sites} == states
     one, ids = ("--workers", "1"), [event["id"] for event in events]
@@ -281,8 +280,7 @@ def test_a_cluster_whose_workers_are_killed_says_what_one_process_says(
     there = {site: _kept(site) for site in sites}
     printed = run.ok("detect", *sites, "--scheduler", cluster, "--format", "json")
     for site in sites:
-        for name in ("leakdetect.db", "series.nc"):
-            Path(site, name).unlink()
+        Path(site, "leakdetect.db").unlink()
     alone = [visit(one) for one in visits]
     assert [came[k].listing for k in range(3)] == [report.listing for report in alone]
     assert came[2].new == 0  # the process that raised it died before it could say so

@@ -152,7 +152,7 @@ def test_nothing_that_is_written_or_said_tells_of_a_meter(
         said += [out, err]
     written = [p for p in folder.rglob("*") if p.is_file() and p.name not in own]
     assert {p.name for p in written} == {
-        "model.nc", "leakdetect.db", "series.nc", "r.html", "r.geojson", "r.gpkg", "r.csv"
+        "model.nc", "leakdetect.db", "2024-03.nc", "r.html", "r.geojson", "r.gpkg", "r.csv"
     }  # fmt: skip
     assert pipeline.events(folder)
     assert {p.name: traces(inside(p)) for p in written} == {p.name: [] for p in written}
@@ -295,9 +295,9 @@ def test_what_is_held_and_its_end(detected: Path, tmp_path: Path, run: Command) 
     assert (found["leakdetect.db"].how, found["leakdetect.db"].meters) == ("sealed", METERS)
     assert (found["leakdetect.db"].since, found["leakdetect.db"].until) == ("2024-03-04", "2024-03-27")
     assert found["leakdetect.db"].keep_until == "2026-03-27"
-    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    before = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert privacy.enforce(site, np.datetime64("2026-03-21T23:00")) == []
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     assert [h.where for h in privacy.enforce(site, np.datetime64("2026-03-22"))] == ["model.nc"]
     assert [h.where for h in privacy.enforce(site, np.datetime64("2026-04-01"))] == ["leakdetect.db"]
     after = {h.where: h.how for h in privacy.held(site).holdings}
@@ -315,8 +315,7 @@ def test_what_is_held_and_its_end(detected: Path, tmp_path: Path, run: Command) 
 
 def test_a_run_goes_on_without_the_meters_past(detected: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(detected, tmp_path / "site")
-    for name in ("leakdetect.db", "series.nc"):
-        (folder / name).unlink()
+    (folder / "leakdetect.db").unlink()
     pipeline.detect(folder, None, BETWEEN)
     [kept] = [h.keep_until for h in privacy.held(load_site(folder)).holdings if h.kind == "state"]
     until = np.datetime64(f"{kept}") + np.timedelta64(1, "D")
@@ -337,7 +336,7 @@ def test_the_command(detected: Path, tmp_path: Path, run: Command) -> None:
         "site.toml",
         "model.nc",
         "leakdetect.db",
-        "series.nc",
+        "series",
     }
     assert (held["key"], held["smallest_group"], held["keep_days"]) == ("$LEAKDETECT_KEY", 5, 730)
     english, french = run.ok("privacy", folder), run.ok("privacy", folder, "--lang", "fr")

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from leakdetect.errors import InputError
-from leakdetect.files import replacing
+from leakdetect.files import CACHE, cache_folder, replacing
 from leakdetect.networks.generator import generate
 
 SEED = 1
 """Of every invented sample network, whose id is its kind."""
-FOLDER = "LEAKDETECT_CACHE"
-"""The environment variable that names another folder."""
-_MEND = f"name a folder to keep it in with the environment variable {FOLDER}"
-
-
-def folder() -> Path:
-    """Return the folder of the cache, which need not be there."""
-    named = os.environ.get(FOLDER)
-    return Path(named) if named else user_cache_path("leakdetect", appauthor=False)
+_MEND = f"name a folder to keep it in with the environment variable {CACHE}"
 
 
 def cached(name: str, checksum: str) -> Path:
@@ -40,7 +29,7 @@ def cached(name: str, checksum: str) -> Path:
     InputError
         If the cache cannot be written, or what is made is another file.
     """
-    path = folder() / f"{name}.inp"
+    path = cache_folder() / f"{name}.inp"
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == checksum:
         return path
     content = generate(name, SEED).encode("ascii")

@@ -11,13 +11,16 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from leakdetect.errors import MissingFileError, ReadingsError
+from leakdetect.readings import times
+from leakdetect.readings.skipping import skip
 
 if TYPE_CHECKING:
     from leakdetect.site import ReadingsBlock
@@ -27,7 +30,7 @@ MISSING = ("", "-", "--", "---", "?", "*", "n/a", "N/A", "#N/A", "NA", "nan", "N
 
 _TOO_MUCH = "\0"  # takes what a row holds beyond its header's columns
 
-CHUNK = 200_000
+CHUNK = 20_000
 """Rows held at a time."""
 
 
@@ -81,7 +84,10 @@ def columns(path: Path, block: ReadingsBlock) -> list[str]:
     return names
 
 
-def chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
+def chunks(
+    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None = None,
+    rows: int = CHUNK,
+) -> Iterator[Chunk]:  # fmt: skip
     """Yield a file's rows.
 
     Parameters
@@ -92,13 +98,18 @@ def chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str])
         Columns kept as they are written (times, sensor names).
     wanted : list of str
         Columns of numbers; still text where a CSV file holds text in them.
+    since : datetime64, optional
+        `text` is the time, which never goes backwards in the file: rows before this, as the file writes it, may be
+        passed over.
+    rows : int
+        At most at a time, of formats that are read piece by piece.
 
     Raises
     ------
     ReadingsError
         If the file cannot be read as its format.
     """
-    yield from _FORMATS[block.format].chunks(path, block, text, wanted)
+    yield from _FORMATS[block.format].chunks(path, block, text, wanted, since, rows)
 
 
 def ignored(name: str, block: ReadingsBlock) -> bool:
@@ -144,28 +155,37 @@ def _csv_columns(path: Path, block: ReadingsBlock) -> list[str]:
     return [name for name in names if name]  # a delimiter at the line's end makes a column without a name
 
 
-def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
+def _csv_chunks(
+    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None, rows: int
+) -> Iterator[Chunk]:
     names, header = _csv_header(path, block)
+    places = [names.index(name) for name in text]
     names = [*(name or f"\0{i}" for i, name in enumerate(names)), _TOO_MUCH]
     row = header + 2
     try:
         with warnings.catch_warnings(), open_bytes(path) as raw:
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            rest, above = raw, header + 1
+            if since is not None and "\n".encode(block.encoding) == b"\n":
+                for _ in range(above):
+                    raw.readline()
+                rest, passed = skip(raw, partial(_time_of, block, places), since)
+                row, above = row + passed, 0
             frames = pd.read_csv(
-                raw,
+                rest,
                 sep=block.delimiter,
                 decimal=block.decimal,
                 encoding=_encoding(block),
                 header=None,
                 names=names,
-                skiprows=header + 1,
+                skiprows=above,
                 index_col=False,
                 dtype=dict.fromkeys([*text, _TOO_MUCH], str),
                 na_values=list(MISSING),
                 skipinitialspace=True,
                 skip_blank_lines=False,  # so that rows count as an editor counts them
                 low_memory=False,
-                chunksize=CHUNK,
+                chunksize=rows,
             )
             for frame in frames:
                 _refuse_longer(path, frame[_TOO_MUCH], row)
@@ -177,6 +197,17 @@ def _csv_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[
         return
     except (pd.errors.ParserError, pd.errors.ParserWarning, *_BROKEN) as error:
         raise _broken(path, error) from None
+
+
+def _time_of(block: ReadingsBlock, places: list[int], line: bytes) -> np.datetime64:
+    """Return the time that a row tells, as written; NaT where it tells none."""
+    fields = next(csv.reader([line.decode(block.encoding)], delimiter=block.delimiter, skipinitialspace=True), [])
+    if len(fields) <= max(places):
+        return np.datetime64("NaT", "ns")
+    written = [pd.Series([fields[place]]) for place in places]
+    local = times.parse(written[0], block.time_format)[0]
+    time: np.datetime64 = (local if len(written) == 1 else times.combine(local, written[1]))[0]
+    return time
 
 
 def _refuse_longer(path: Path, beyond: pd.Series, first_row: int) -> None:
@@ -198,14 +229,16 @@ def _parquet_columns(path: Path, block: ReadingsBlock) -> list[str]:
         raise _broken(path, error) from None
 
 
-def _parquet_chunks(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
+def _parquet_chunks(
+    path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None, rows: int
+) -> Iterator[Chunk]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     row = 1
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=CHUNK, columns=[*text, *wanted]):
+            for batch in file.iter_batches(batch_size=rows, columns=[*text, *wanted]):
                 frame = batch.to_pandas(ignore_metadata=True)
                 yield Chunk(frame, row)
                 row += len(frame)
@@ -256,7 +289,9 @@ def _whole(frame: Callable[[Path, ReadingsBlock], pd.DataFrame], first_row: int)
     def names(path: Path, block: ReadingsBlock) -> list[str]:
         return [str(c).strip() for c in frame(path, block).columns]
 
-    def pieces(path: Path, block: ReadingsBlock, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
+    def pieces(
+        path: Path, block: ReadingsBlock, text: list[str], wanted: list[str], since: np.datetime64 | None, rows: int
+    ) -> Iterator[Chunk]:
         table = frame(path, block).copy(deep=False)
         table.columns = pd.Index([str(c).strip() for c in table.columns])
         yield Chunk(table[[*text, *wanted]].reset_index(drop=True), first_row)
@@ -267,7 +302,7 @@ def _whole(frame: Callable[[Path, ReadingsBlock], pd.DataFrame], first_row: int)
 @dataclass(frozen=True)
 class _Format:
     columns: Callable[[Path, ReadingsBlock], list[str]]
-    chunks: Callable[[Path, ReadingsBlock, list[str], list[str]], Iterator[Chunk]]
+    chunks: Callable[[Path, ReadingsBlock, list[str], list[str], np.datetime64 | None, int], Iterator[Chunk]]
 
 
 _FORMATS = {

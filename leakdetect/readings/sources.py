@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import pandas as pd
 
-from leakdetect.readings import files
+from leakdetect.readings import files, times
 from leakdetect.readings.files import Chunk
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ class Source(Protocol):
 
 
 class File:
-    """A file, read from its beginning to its end: what `files` gives."""
+    """A file: what `files` gives. Of a wide CSV file, long before the window, the first rows only."""
 
     windowed = False
 
-    def __init__(self, path: Path, block: ReadingsBlock) -> None:
+    def __init__(self, path: Path, block: ReadingsBlock, window: Window) -> None:
         self.path, self.block = path, block
+        ordered = block.format == "csv" and block.layout == "wide"  # a long table may go sensor by sensor
+        self._since = window.since - times.MARGIN if ordered and window.since is not None else None
 
     def __str__(self) -> str:
         return str(self.path)
@@ -72,11 +75,13 @@ class File:
 
     def chunks(self, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
         """See `Source`."""
-        return files.chunks(self.path, self.block, text, wanted)
+        return files.chunks(self.path, self.block, text, wanted, self._since)
 
     def head(self, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
-        """Yield nothing: `chunks` begins at the beginning."""
-        return iter(())
+        """See `Source`."""
+        if self._since is not None:  # else `chunks` begins at the beginning
+            first = files.chunks(self.path, self.block, text, wanted, rows=HEAD)
+            yield next(first, Chunk(pd.DataFrame(columns=[*text, *wanted]), 1))
 
     def names(self, sensor: str) -> list[str]:
         """Return nothing: all rows are read."""
@@ -109,4 +114,4 @@ def sources(block: ReadingsBlock, folder: Path, window: Window) -> Iterator[Sour
 
             yield from fragments(path, block, window)
         else:
-            yield File(path, block)
+            yield File(path, block, window)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,14 @@ class Database:
         except sa.exc.DBAPIError as error:
             raise InputError(f"{self.name}: {self._reason(error)}") from error
         with connection:
-            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(_RUNS, self._site)))).scalar():
+            place = _key(_RUNS, self._site)
+            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(place))).scalar():
                 raise InputError(f"{self.name}: another run of this site is under way: try again when it has finished")
             try:
                 yield
             finally:
+                with suppress(sa.exc.DBAPIError):  # lost, and the place with it
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(place)))
                 connection.invalidate()  # closed for good: a pooled connection would keep the lock
 
     def _reason(self, error: sa.exc.DBAPIError) -> str:
