@@ -14,7 +14,6 @@ import numpy as np
 
 from leakdetect.errors import InputError, MissingFileError
 
-
 WEIGHED = "weighed"
 """Key of `Event.latest`: what else might have caused it."""
 

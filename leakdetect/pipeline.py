@@ -27,7 +27,8 @@ from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.sealing import open_model, seal_model
 from leakdetect.site import Site, load_site
 from leakdetect.stages import quality
-from leakdetect.store import Store, open_store
+from leakdetect.store import News, Store, open_store
+from leakdetect.store import news as latest_news
 from leakdetect.vault import Vault
 
 _SAME_REPAIR = np.timedelta64(7, "D")  # a repair in the list and one said of an event may differ by so much
@@ -286,6 +287,12 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     """Return the records of a site's runs, oldest first; `NotFittedError` before the first."""
     with _runs(load_site(folder)) as store:
         return store.runs()
+
+
+def news(folder: Path) -> News | None:
+    """Return what the last run and people have changed; None where no run took anything; errors as `events`."""
+    with _runs(load_site(folder)) as store:
+        return latest_news(store)
 
 
 def sensors(folder: Path) -> dict[str, dict[str, Any]]:

@@ -284,7 +284,9 @@ def _frame(data: xr.Dataset, sensor: str, event: Event | None, timezone: str) ->
     times = one[TIME].values
     frame.index = _local(times, timezone)
     if times.size > 1 and times[-1] - times[0] > DAILY_AFTER:
-        return frame.resample("D").mean(), True
+        days = frame.resample("D")
+        whole = 2 * days.size() >= np.timedelta64(1, "D") / (times[1] - times[0])
+        return days.mean()[whole], True  # a day of which the night alone is known has another mean
     return frame, False
 
 

@@ -118,6 +118,15 @@ BURST = Event(
     evidence=(Evidence("1-1", 0.6), Evidence("in", 0.3), Evidence(NASTY, 0.1)),
     model="model-a",
     data_until=END,
+    latest={
+        "weighed": [
+            {"cause": "leak", "evidence": 200.0, "explained": 0.92},
+            {"cause": "sensor 1-1", "evidence": 60.0, "explained": 0.3},
+            {"cause": "setting of v7", "evidence": 20.0, "explained": 0.125},
+            {"cause": "demand of in", "evidence": -3.0, "explained": 0.02},
+            {"cause": "growth of growing-1", "evidence": -3.0, "explained": 0.004},
+        ]
+    },
 )
 GROWING = replace(
     BURST,

@@ -7,13 +7,14 @@ import sqlite3
 import struct
 from contextlib import closing
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import sample_results as sample
 
 from leakdetect.errors import MissingFileError
-from leakdetect.events import Zone
+from leakdetect.events import Status, Zone
 from leakdetect.report import geojson, geopackage, table
 
 DOUBLE = {"candidates": (), "zone": Zone((), float("nan"), 1.0)}
@@ -146,3 +147,30 @@ def test_geopackage_without_a_network_and_without_events(tmp_path):
 def test_geopackage_needs_its_folder(tmp_path):
     with pytest.raises(MissingFileError, match="no such folder"):
         geopackage.write(tmp_path / "no" / "x.gpkg", None, [])
+
+
+def test_geopackage_brings_its_styles(tmp_path):
+    path = geopackage.write(tmp_path / "x.gpkg", sample.network(), [sample.BURST])
+    with closing(sqlite3.connect(path)) as base:
+        styles = base.execute(
+            "SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
+        ).fetchall()
+        assert base.execute("SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'").fetchall() == [
+            ("attributes",)
+        ]
+        columns = {t: {r[1] for r in base.execute(f"PRAGMA table_info({t})")} for t in ("zones", "candidates")}
+    assert {(table, column, default) for table, column, default, _ in styles} == {
+        ("zones", "geom", 1),
+        ("candidates", "geom", 1),
+    }
+    for name, _, _, text in styles:
+        renderer = ElementTree.fromstring(text).find("renderer-v2")
+        assert renderer.get("attr") in columns[name]
+        used = {e.get("symbol") for e in renderer.iter() if e.tag in {"range", "category"}}
+        assert used == {e.get("name") for e in renderer.iter("symbol")}
+    ranges = [
+        (float(e.get("lower")), float(e.get("upper"))) for e in ElementTree.fromstring(styles[1][3]).iter("range")
+    ]
+    assert [ranges[0][0], *(high for _, high in ranges)] == [*(low for low, _ in ranges), 1.0]  # no gap from 0 to 1
+    statuses = {e.get("value") for e in ElementTree.fromstring(styles[0][3]).iter("category")}
+    assert statuses == {str(status) for status in Status}

@@ -92,6 +92,15 @@ def test_it_finds_both_leaks(town: Town, said: Said) -> None:
     assert growing.status == Status.OPEN
 
 
+def test_events_keep_what_else_was_weighed(said: Said) -> None:
+    for event in said[0]:
+        leak, *rivals = event.latest["weighed"]
+        assert leak["cause"] == "leak"
+        assert rivals
+        assert all(rival["evidence"] < leak["evidence"] for rival in rivals)
+    assert any("zone" in event.latest for event in said[0])  # placed anew, and kept all the same
+
+
 def test_what_it_adds_to_the_data(town: Town, said: Said) -> None:
     out = said[1]
     schema.check(out)

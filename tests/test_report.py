@@ -12,15 +12,20 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import sample_results as sample
+import xarray as xr
 from typer.testing import CliRunner
 
 from leakdetect.errors import InputError, MissingFileError
 from leakdetect.events import Evidence, Kind, Zone
+from leakdetect.kpi.figures import Figure
+from leakdetect.kpi.gather import KeyFigures
 from leakdetect.report import facts, write_report
-from leakdetect.report.context import quality
 from leakdetect.report.language import LANGUAGES, language
+from leakdetect.report.lines import path
 from leakdetect.report.page import render
-from leakdetect.report.svgmap import Drawing
+from leakdetect.report.quality import quality, without_meters
+from leakdetect.report.svgmap import Box, Drawing
+from leakdetect.store import News
 
 NO_CHARTS = {"evidence": ()}
 GROWING, BURST = (replace(e, **NO_CHARTS) for e in (sample.GROWING, sample.BURST))
@@ -143,7 +148,7 @@ def test_what_the_page_says_of_a_burst(english):
 def test_the_newest_estimate_stands_beside_the_first(english):
     words = Page(english).words
     assert "6.0 m³/h 80% interval 5.0 to 7.0 2.0 m³/h when it was raised" in words
-    assert "p5 comes first" in words
+    assert "the leak lies in pipe p5, 100 m of street" in words
 
 
 def test_french_is_french_all_through(french):
@@ -170,6 +175,81 @@ def test_an_unknown_language_is_refused(tmp_path):
     with pytest.raises(InputError, match="use one of en, fr"):
         write_report(tmp_path / "x.html", site=sample.site(), network=None, data=sample.data(), events=[], lang="de")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_else_was_weighed_is_said(english, french):
+    words = Page(english).words
+    assert "a leak near 0-0 92% a fault or new setting of sensor 1-1 30% valve v7 set anew 12%" in words
+    assert "customers behind in drawing otherwise 2% growth of leak growing-1 <1%" in words
+    assert "la vanne v7 réglée autrement 12 %" in Page(french).words
+    hours = {"weighed": [{"cause": "use by day", "night_m3h": 5.5, "day_m3h": 6.25}]}
+    village = replace(BURST, candidates=(), zone=Zone((), 0.0, 1.0), latest=hours)
+    words = Page(make(network=None, events=[village], data=sample.data().isel(sensor=[2]))).words
+    assert "has risen by 5.5 m³/h at night and by 6.2 m³/h in the other hours" in words
+    assert "look at the meter before digging" in words
+
+
+def test_customers_meters_are_shown_together_or_not_at_all():
+    told = replace(sample.BURST, evidence=(Evidence("meter", 0.7), Evidence("1-1", 0.3)))
+    data = sample.data()
+    few = make(events=[told], data=data)
+    assert "meter" not in Page(few).words.replace("flow meter", "")
+    assert "1 other 70%" in Page(few).words
+    meter = data.isel(sensor=[3])
+    more = [meter.assign_coords(sensor=[f"customer {i}"], element=("sensor", [f"0-{i % 3}"])) for i in range(4)]
+    many = xr.concat([data, *more], "sensor")
+    many["usable"][:48, 5] = False  # a tenth of one of five
+    page = Page(make(events=[told], data=many))
+    assert "customers’ meters (5 together) demand 98.0%" in page.words
+    assert "customer 1" not in page.words
+    assert not any("customer" in m.title for m in Drawing(sample.network(), without_meters(many)).sensors)
+
+
+# What is new
+
+
+def test_news_of_earlier_events_and_the_sentence_on_top():
+    def change(event, why, by="leakdetect", **detail):
+        return {"event": event, "at": "", "by": by, "status": "", "why": why, "run": None, "detail": detail}
+
+    changes = (
+        change("growing-1", "", flow_m3h=[5.0, 5.5], zone=[[], ["p5"]]),
+        change("growing-1", "", flow_m3h=[5.5, 6.0], pipe=["p3", "p5"]),
+        change("growing-1", "seen in the street", by="ann", status=["open", "confirmed"]),
+        change("mended-1", "its signature has ended", status=["open", "closed"]),
+        change("burst-1", "", flow_m3h=[1.0, 12.0]),  # raised since: it is new as a whole
+        change("burst-0", "", status=["", "open"]),  # gone
+    )
+    week = News(sample.at("2024-03-03T06:00"), False, frozenset({"burst-1"}), changes)
+    quiet = [replace(e, **NO_CHARTS) for e in sample.EVENTS]
+    words = Page(make(events=quiet, news=week)).words
+    assert "New since 3 Mar 2024, 07:00: a suspected burst" in words
+    assert "Event 2: growing leak : now confirmed, says ann: seen in the street; " in words.replace("leak:", "leak :")
+    assert "flow from 5.0 to 6.0 m³/h; first pipe p5, before p3" in words
+    assert "mended-1: now closed: its signature has ended" in words.replace(" :", ":")
+    assert "from 1.0 to 12" not in words
+    day = News(week.since, True, frozenset(), ())
+    assert "Nothing new in the last 24 hours. 2 suspected leaks are open" in Page(make(events=quiet, news=day)).words
+
+
+def test_one_page_has_the_essence_only():
+    html = make(one_page=True)
+    page = Page(html)
+    assert {a["id"] for tag, a in page.tags if tag == "h2"} == {"summary", "map"}
+    assert "0-0 (50%) , p3 (30%) , p1 (15%) zone of 200 m" in page.words
+    assert not any(a["href"] not in {"#pipes"} for tag in ("a", "use") for a in page.all(tag))
+
+
+def test_key_figures_have_a_box():
+    found = [
+        Figure("min_night_flow", "", 4.0, "m3/h", 3.0, 5.25),
+        Figure("min_night_flow", "North", 9.0, "m3/h"),
+        Figure("ili", "", None, "1", missing=("connections",)),
+        Figure("p104_3", "", 81.25, "%"),
+    ]
+    figures = KeyFigures(sample.site(), sample.START, sample.END, found, {})
+    words = Page(make("fr", events=[], figures=figures)).words
+    assert "débit minimum nocturne 4 m³/h 3 à 5,25 P104.3 rendement du réseau 81,2 % Depuis le 20 févr. 2024" in words
 
 
 # Villages, quiet days and empty sites
@@ -229,7 +309,7 @@ def test_readings_alone_are_enough():
 
 def test_an_event_with_a_pipe_the_network_no_longer_has():
     gone = replace(BURST, candidates=(replace(BURST.candidates[0], link="gone"),), zone=Zone(("gone",), 5, 1))
-    assert "gone comes first" in Page(make(events=[gone])).words
+    assert "the leak lies in pipe gone, 5 m of street" in Page(make(events=[gone])).words
 
 
 # Facts
@@ -268,7 +348,7 @@ def test_order_is_newest_first_and_the_ended_apart():
 
 
 def test_quality_counts_flags_one_by_one():
-    worst = quality(sample.data())[0]
+    worst = quality(sample.data(), 5, language("en"))[0]
     assert worst.name == sample.NASTY
     assert worst.usable == pytest.approx(1 - 72 / 480)
     assert worst.flags == pytest.approx((0.1, 0.05, 0.0, 0.0, 0.05, 0.0))
@@ -287,6 +367,65 @@ def test_a_sensor_of_a_node_is_not_put_on_the_link_of_that_name():
     network = sample.network()
     x, y = network.link_xy()[network.link("0-0")]
     assert (rank.x, rank.y) == pytest.approx(((x - 900) * ten, (1200 - y) * ten), abs=0.1)
+
+
+def lines_of(path):
+    """Return the lines of an SVG path of absolute beginnings and relative steps, each from its lesser end."""
+    lines = set()
+    for walk in path.split("M")[1:]:
+        begin, _, steps = walk.partition("l")
+        points = np.cumsum(
+            [[float(v) for v in begin.split()], *np.reshape(steps.split(), (-1, 2)).astype(float)], axis=0
+        )
+        for a, b in pairwise(np.round(points, 6).tolist()):
+            assert a != b
+            line = tuple(sorted([tuple(a), tuple(b)]))
+            assert line not in lines
+            lines.add(line)
+    return lines
+
+
+def test_a_path_draws_every_line_once():
+    rng = np.random.default_rng(3)
+    nodes = rng.integers(0, 100, (40, 2)) / 10
+    ends = nodes[rng.integers(0, 40, (80, 2))]
+    ends[70:] = ends[:10, ::-1]  # drawn twice, the other way round
+    wanted = {tuple(sorted([tuple(a), tuple(b)])) for a, b in ends.tolist() if a != b}
+    assert lines_of(path(ends[:, 0], ends[:, 1], 0.1)) == wanted
+
+
+def test_a_path_is_as_fine_as_its_grid():
+    start, end = np.array([[0.0, 0.0], [0.2, 0.1], [-1.24, 3.0]]), np.array([[1.3, 0.0], [0.0, 0.2], [-1.26, 3.0]])
+    assert path(start, end, 0.5) == "M-1.5 3l0.5 0M0 0l1.5 0"
+    assert path(start[2:], end[2:], 0.01) == "M-1.26 3l0.02 0"
+
+
+def test_all_pipes_are_drawn():
+    network = sample.network()
+    assert len(lines_of(Drawing(network, sample.data()).base())) == len(network.link_names)
+
+
+def test_a_large_network_is_drawn_coarsely_but_for_what_is_close(monkeypatch):
+    monkeypatch.setattr("leakdetect.report.svgmap._LARGE", 5)
+    drawing = Drawing(sample.network(), sample.data())
+    steps = np.array([float(v) for v in re.findall(r"-?[\d.]+", drawing.base())])
+    np.testing.assert_array_equal(steps * 2, np.round(steps * 2))
+    assert drawing._near(Box(0, 0, 1000, 750)) == ""
+    # around node 1-1 at (200, 100) m from the upper left: four pipes meet there
+    x, y = 200 / 0.3, 100 / 0.3
+    near = lines_of(drawing._near(Box(x - 5, y - 5, 10, 10)))
+    assert len(near) == 4
+    assert all(min(np.hypot(a - x, b - y) for a, b in line) < 0.02 for line in near)
+
+
+def test_a_large_zone_is_a_path_for_each_shade(monkeypatch):
+    monkeypatch.setattr("leakdetect.report.svgmap._MOST_NAMED", 1)
+    zone = Drawing(sample.network(), sample.data()).overview([BURST]).zones  # 50 % and 30 %
+    assert len(zone) == 2
+    assert all(stroke.title == "" for stroke in zone)
+    area = Drawing(sample.network(), sample.data()).overview([replace(BURST, candidates=())]).zones
+    assert [stroke.area for stroke in area] == [True]
+    assert len(lines_of(area[0].path)) == 2
 
 
 def test_labels_do_not_cover_each_other():
@@ -365,8 +504,6 @@ def test_a_town_fits_in_a_small_page(ltown, tmp_path):
     path = write_report(tmp_path / "town.html", site=sample.site(), network=ltown, data=data, events=[event])
     assert path.stat().st_size < 500_000
     page = Page(path.read_text(encoding="utf-8"))
-    pipes = next(a["d"] for a in page.all("path") if a.get("id") == "pipes")
-    assert pipes.count("M") == len(ltown.link_names)
     assert "p461 comes first" in page.words
 
 
@@ -395,6 +532,7 @@ def test_the_command_writes_what_the_suffix_or_the_format_says(tmp_path, monkeyp
 
     results = (sample.site(), sample.network(), sample.data(), [BURST])
     monkeypatch.setattr(pipeline, "results", lambda folder: results)
+    monkeypatch.setattr(pipeline, "news", lambda folder: None)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["report", str(tmp_path), *options])
     assert done.exit_code == 0, done.output

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from leakdetect.kpi.figures import Figure
     from leakdetect.kpi.gather import KeyFigures
-    from leakdetect.report.language import Language as Writing
 
 
 class Format(StrEnum):
@@ -106,7 +105,7 @@ def _table(figures: Sequence[Figure], code: str) -> None:
             rows += [[""] * 5] if rows else []
             rows.append([words.say(words.GROUPS, heading, code), "", "", "", ""])
             heading = ""
-        value, low, high = (None if v is None else _number(write, v) for v in (f.value, f.low, f.high))
+        value, low, high = (None if v is None else write.figure(v) for v in (f.value, f.low, f.high))
         if f.name == "eu_in_scope":
             value = words.say(words.TEXTS, "yes" if f.value else "no", code)
         said = [words.say(words.NOTES, note, code) for note in f.notes if note in VERDICTS]
@@ -122,12 +121,6 @@ def _table(figures: Sequence[Figure], code: str) -> None:
     table("", header, rows, right=(header[1],))
     for i, note in enumerate(footnotes, 1):
         typer.echo(f"[{i}] {words.say(words.NOTES, note, code)}")
-
-
-def _number(write: Writing, value: float) -> str:
-    size = abs(value)
-    digits = sum(size < limit for limit in (100, 10, 1))
-    return write.number(value, 0 if value == round(value) else digits)
 
 
 def _missing(figures: Sequence[Figure], code: str) -> None:

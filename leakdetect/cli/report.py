@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leakdetect.cli import app
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from leakdetect.kpi.gather import KeyFigures
 
 
 class Language(StrEnum):
@@ -41,6 +46,10 @@ def report(
             "--format", help="html page, or events for a GIS or a spreadsheet; by the file's suffix if not given."
         ),
     ] = None,
+    one_page: Annotated[bool, typer.Option("--one-page", help="Only what fits on a sheet of A4.")] = False,
+    kpi: Annotated[
+        bool, typer.Option("--kpi", help="With a box of key figures of the last year: 'leakdetect kpi' has them all.")
+    ] = False,
 ) -> None:
     """Write what was found as one self-contained page, or export it; prints the file's name."""
     from leakdetect import pipeline
@@ -51,13 +60,27 @@ def report(
     path = output or folder / f"report.{form}"
     site, network, data, events = pipeline.results(folder)
     if form == Format.HTML:
-        write_report(path, site=site, network=network, data=data, events=events, lang=lang)
+        write_report(
+            path, site=site, network=network, data=data, events=events, lang=lang, news=pipeline.news(folder),
+            figures=_figures(folder, data) if kpi else None, one_page=one_page,
+        )  # fmt: skip
     elif form == Format.GPKG:
         geopackage.write(path, network, events, site.crs)
     else:
         text = geojson.dumps(network, events, site.crs) if form == Format.GEOJSON else table.dumps(network, events)
         replace_text(path, text)
     typer.echo(path)
+
+
+def _figures(folder: Path, data: xr.Dataset) -> KeyFigures:
+    """Return the key figures of the year that ends with the last reading."""
+    import numpy as np
+
+    from leakdetect.kpi.gather import key_figures
+    from leakdetect.schema import TIME
+
+    last = data[TIME].values[-1]
+    return key_figures(folder, last - np.timedelta64(365, "D"), last)
 
 
 def _by_suffix(output: Path | None) -> Format:

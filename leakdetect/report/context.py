@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,21 @@ import xarray as xr
 
 from leakdetect import __version__
 from leakdetect.events import Candidate, Event, Evidence
+from leakdetect.kpi.gather import KeyFigures
 from leakdetect.network import Network
 from leakdetect.plot import colour, window
-from leakdetect.report import charts, facts
+from leakdetect.report import charts, facts, keyfigures
 from leakdetect.report.language import Language
+from leakdetect.report.news import headline, items
+from leakdetect.report.quality import quality, without_meters
 from leakdetect.report.svgmap import Drawing, Map
+from leakdetect.report.weighed import Explanation, explanations, remarks
 from leakdetect.schema import SENSOR, TIME, Flag
 from leakdetect.site import Site
+from leakdetect.store import News
 
-RANKED = 10  # pipes listed of each event
-_CHARTS = 4  # sensors drawn of each event
+RANKED, _FEWEST, _LIKELY = 10, 3, 0.005  # pipes listed of each event; fewer where the rest is not likely
+_CHARTS = ((6, 4), (15, 2))  # sensors drawn of each event where there are so many; one where there are more
 _SHARES = 6  # sensors named in the list of evidence
 _GOOD = 0.995  # usable share from which a sensor needs no row of its own
 _ROWS = 25  # sensors that are listed even if all are good
@@ -63,22 +68,11 @@ class EventView:
     more: tuple[int, float]
     evidence: tuple[Evidence, ...]
     others: tuple[int, float]
+    explanations: tuple[Explanation, ...]
+    remarks: tuple[str, ...]
     map: Map | None
     charts: tuple[Chart, ...]
     window: tuple[np.datetime64, np.datetime64] | None
-
-
-@dataclass(frozen=True)
-class SensorRow:
-    """A row of the data quality table; shares of the time."""
-
-    name: str
-    element: str
-    quantity: str
-    unit: str
-    dma: str
-    usable: float
-    flags: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -91,39 +85,55 @@ class _Page:
     data: xr.Dataset
     now: np.datetime64
     lang: Language
+    new: frozenset[str] | None
+    charts: int
+    hidden: frozenset[str]
 
 
 def build(
-    site: Site, network: Network | None, data: xr.Dataset, events: Sequence[Event], lang: Language
+    site: Site,
+    network: Network | None,
+    data: xr.Dataset,
+    events: Sequence[Event],
+    lang: Language,
+    news: News | None = None,
+    figures: KeyFigures | None = None,
+    *,
+    one_page: bool = False,
 ) -> dict[str, Any]:
     """Return the template's context."""
     active, over = facts.in_order(events)
     now = _now(data, events)
+    meters, data = data, without_meters(data)
     drawing = Drawing(network, data) if network is not None else None
     if drawing is not None and not drawing.exists:
         drawing = None
-    page = _Page(site, network, drawing, data, now, lang)
+    each = 0 if one_page else next((n for most, n in _CHARTS if len(active) <= most), 1)
+    hidden = frozenset({str(name) for name in meters[SENSOR].values} - {str(name) for name in data[SENSOR].values})
+    page = _Page(site, network, drawing, data, now, lang, news.raised if news else None, each, hidden)
     views = [_view(page, e, i) for i, e in enumerate(active)]
-    rows = quality(data)
+    rows = quality(meters, site.privacy.smallest_group, lang)
     price = site.costs.water_per_m3
     bad = [row for row in rows if row.usable < _GOOD] if len(rows) > _ROWS else rows
     return {
+        "one_page": one_page,
         "L": lang,
         "site": site,
         "network": network,
         "version": __version__,
         "now": now,
         "start": data[TIME].values[0] if data.sizes[TIME] else None,
-        "headline": headline(views, site.timezone, lang),
+        "headline": headline(views, site.timezone, lang, news),
+        "news": items(news, views, events, lang),
         "views": views,
         "drawing": drawing,
         "base": drawing.base() if drawing is not None else "",
-        "kinds": {
-            kind: drawing is not None and any(m.kind == kind for m in drawing.sensors) for kind in ("flow", "demand")
-        },
+        "flows": drawing is not None and any(m.kind == "flow" for m in drawing.sensors),
         "map_events": ", ".join(str(v.number) for v in views) or lang.say("map_none"),
         "overview": drawing.overview([v.event for v in views]) if drawing is not None else None,
         "inflows": () if drawing is not None else _inflows(page, [v.event for v in views]),
+        "tiles": keyfigures.tiles(figures.figures, lang) if figures is not None else [],
+        "figures_since": figures.since if figures is not None else now,
         "rows": rows,
         "bad_rows": bad,
         "good": _GOOD,
@@ -135,72 +145,45 @@ def build(
     }
 
 
-def headline(views: Sequence[EventView], timezone: str, lang: Language) -> str:
-    """Return the one sentence of what is new."""
-    new = [v for v in views if v.new]
-    old = len(views) - len(new)
-    total = lang.flow(sum(v.event.flow_m3h for v in (new or views)))
-    if not new:
-        state = lang.count("open", len(views), flow=total) if views else lang.say("none_open")
-        return f"{lang.say('nothing_new')} {state}"
-    first = max(new, key=lambda v: v.event.flow_m3h)
-    since, place = lang.date(first.event.start, timezone), _place(first, lang)
-    if len(new) == 1:
-        text = lang.say("new_one", what=lang.say(f"a_{first.event.kind}"), flow=total, since=since, place=place)
-    else:
-        largest = lang.flow(first.event.flow_m3h)
-        text = lang.say("new_many", n=len(new), flow=total, largest=largest, since=since, place=place)
-    return f"{text} {lang.count('open_more', old)}" if old else text
-
-
-def quality(data: xr.Dataset) -> list[SensorRow]:
-    """Return a row for each sensor, the least usable first."""
-    steps = max(data.sizes[TIME], 1)
-    reading = np.isfinite(data["reading"].values)
-    usable = (data["usable"].values if "usable" in data else reading).sum(axis=0) / steps
-    flag = data["flag"].values if "flag" in data else np.where(reading, 0, int(Flag.MISSING))
-    shares = [((flag & int(f)) > 0).sum(axis=0) / steps for f in Flag]
-    rows = [
-        SensorRow(
-            name=str(name),
-            element=str(data["element"].values[i]),
-            quantity=str(data["quantity"].values[i]),
-            unit=str(data["unit"].values[i]),
-            dma=str(data["dma"].values[i]),
-            usable=float(usable[i]),
-            flags=tuple(float(share[i]) for share in shares),
-        )
-        for i, name in enumerate(data[SENSOR].values)
-    ]
-    return sorted(rows, key=lambda row: row.usable)
-
-
 def _view(page: _Page, raised: Event, number: int) -> EventView:
-    data, drawing = page.data, page.drawing
+    data, drawing, lang = page.data, page.drawing, page.lang
     event = facts.current(raised)
     known = {str(name): str(dma) for name, dma in zip(data[SENSOR].values, data["dma"].values, strict=True)}
-    seen = [e for e in event.evidence if e.sensor in known]
+    named = [e for e in event.evidence if e.sensor not in page.hidden]
+    seen = [e for e in named if e.sensor in known]
     times = data[TIME].values
     shown = window(event, times[0], times[-1]) if times.size else None
-    rest = event.candidates[RANKED:]
-    hidden = event.evidence[_SHARES:]
+    likely = sum(c.probability >= _LIKELY for c in event.candidates)
+    ranked = min(max(likely, _FEWEST), RANKED)
+    rest = event.candidates[ranked:]
+    unnamed = [*named[_SHARES:], *(e for e in event.evidence if e.sensor in page.hidden)]
     return EventView(
         number=number + 1,
         colour=colour(number),
         event=event,
         raised=raised,
-        new=facts.is_new(raised, page.now),
+        new=facts.is_new(raised, page.now) if page.new is None else raised.id in page.new,
         lost=facts.lost(raised),
         monthly=facts.monthly(raised),
         dma=known[seen[0].sensor] if seen else "",
-        pipes=_pipes(event.candidates[:RANKED], page.network),
+        pipes=_pipes(event.candidates[:ranked], page.network),
         more=(len(rest), sum(c.probability for c in rest)),
-        evidence=event.evidence[:_SHARES],
-        others=(len(hidden), sum(e.share for e in hidden)),
+        evidence=tuple(replace(e, sensor=_channel(e.sensor, lang)) for e in named[:_SHARES]),
+        others=(len(unnamed), sum(e.share for e in unnamed)),
+        explanations=explanations(raised, lang),
+        remarks=remarks(raised, lang),
         map=drawing.closeup(event, number) if drawing is not None else None,
-        charts=tuple(_chart(page, e, event, number, shown) for e in seen[:_CHARTS] if shown),
+        charts=tuple(_chart(page, e, event, number, shown) for e in seen[: page.charts] if shown),
         window=shown,
     )
+
+
+def _channel(name: str, lang: Language) -> str:
+    """Return a sensor's name; a zone's water balance, which a detector takes for one, in the reader's words."""
+    if name == "balance" or name.startswith("balance "):
+        zone = name.removeprefix("balance").strip()
+        return lang.say("balance_of", zone=zone) if zone else lang.say("balance")
+    return name
 
 
 def _pipes(candidates: Sequence[Candidate], network: Network | None) -> tuple[Pipe, ...]:
@@ -256,12 +239,6 @@ def _inflows(page: _Page, events: Sequence[Event]) -> tuple[Chart, ...]:
 
 def _past(event: Event) -> dict[str, Any]:
     return {"event": facts.current(event), "lost": facts.lost(event)}
-
-
-def _place(view: EventView, lang: Language) -> str:
-    if view.event.candidates:
-        return lang.say("place_pipe", link=view.event.candidates[0].link)
-    return lang.say("place_dma", dma=view.dma) if view.dma else ""
 
 
 def _now(data: xr.Dataset, events: Sequence[Event]) -> np.datetime64:

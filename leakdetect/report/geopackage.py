@@ -1,14 +1,15 @@
 """Events as a GeoPackage (OGC 12-128r15): layers `zones` and `candidates`, for QGIS and other GIS.
 
-The file is an SQLite database with two feature tables. Coordinates are those of the network's drawing; where the
-site does not name their coordinate system, the layers are 'undefined Cartesian' (-1): set theirs in the GIS.
+The file is an SQLite database with two feature tables, and the styles in which QGIS shows them. Coordinates are those
+of the network's drawing; where the site does not name their coordinate system, the layers are 'undefined Cartesian'
+(-1): set theirs in the GIS.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from leakdetect.events import Event
 from leakdetect.files import replacing
 from leakdetect.network import Network
+from leakdetect.report import qgis
 from leakdetect.report.facts import current
 from leakdetect.report.geojson import Line, Lines, properties
 
@@ -40,6 +42,11 @@ CREATE TABLE gpkg_geometry_columns (
   table_name TEXT NOT NULL UNIQUE REFERENCES gpkg_contents(table_name), column_name TEXT NOT NULL,
   geometry_type_name TEXT NOT NULL, srs_id INTEGER NOT NULL REFERENCES gpkg_spatial_ref_sys(srs_id),
   z TINYINT NOT NULL, m TINYINT NOT NULL, PRIMARY KEY (table_name, column_name));
+CREATE TABLE layer_styles (
+  id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+  f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+  useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+  update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')));
 CREATE TABLE zones (
   fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom MULTILINESTRING, event TEXT, status TEXT, kind TEXT,
   raised_at DATETIME, start DATETIME, start_low DATETIME, start_high DATETIME, "end" DATETIME, flow_m3h DOUBLE,
@@ -103,7 +110,22 @@ def write(path: Path, network: Network | None, events: Iterable[Event], crs: str
                 pipes.append(([line] if line else [], values))
         _layer(base, "zones", "MULTILINESTRING", zones, srs)
         _layer(base, "candidates", "LINESTRING", pipes, srs)
+        _styles(base, {"zones": qgis.zones(), "candidates": qgis.candidates()})
     return path
+
+
+def _styles(base: sqlite3.Connection, styles: Mapping[str, str]) -> None:
+    """Write the layers' default styles as QGIS keeps them."""
+    base.execute(
+        "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) "
+        "VALUES ('layer_styles', 'attributes', 'layer_styles', 0)"
+    )
+    base.executemany(
+        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
+        "styleQML, styleSLD, useAsDefault, description, owner) "
+        "VALUES ('', '', ?, 'geom', 'leakdetect', ?, '', 1, '', '')",
+        list(styles.items()),
+    )
 
 
 def _layer(

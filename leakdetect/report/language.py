@@ -31,6 +31,11 @@ class Language:
     thousands: str
     gap: str
 
+    @property
+    def colon(self) -> str:
+        """A colon as it stands behind a word."""
+        return f"{self.gap}:"
+
     def say(self, key: str, **values: str | int) -> str:
         """Return a text with its values filled in."""
         return self.words[key].format(**values)
@@ -46,6 +51,11 @@ class Language:
             return "–"
         text = f"{value:,.{digits}f}".replace("-", "−")
         return text.replace(",", "\0").replace(".", self.plot.decimal).replace("\0", self.thousands)
+
+    def figure(self, value: float) -> str:
+        """Return a number with at least three figures; a whole one without decimals."""
+        size = abs(value)
+        return self.number(value, 0 if value == round(value) else sum(size < limit for limit in (100, 10, 1)))
 
     def flow(self, value: float) -> str:
         """Return a flow in m3/h: two figures are all that an estimate bears."""

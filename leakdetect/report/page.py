@@ -10,10 +10,12 @@ import xarray as xr
 
 from leakdetect.events import Event
 from leakdetect.files import replace_text
+from leakdetect.kpi.gather import KeyFigures
 from leakdetect.network import Network
 from leakdetect.report.context import build
 from leakdetect.report.language import language
 from leakdetect.site import Site
+from leakdetect.store import News
 
 
 def write_report(
@@ -24,6 +26,9 @@ def write_report(
     data: xr.Dataset,
     events: Sequence[Event],
     lang: str = "en",
+    news: News | None = None,
+    figures: KeyFigures | None = None,
+    one_page: bool = False,
 ) -> Path:
     """Write the report of a site: one HTML file that needs no network, for screen, phone and paper.
 
@@ -40,6 +45,12 @@ def write_report(
         All events of the site, whatever their status.
     lang : str
         'en' or 'fr'.
+    news : News, optional
+        What the last run changed; without it what was raised in the last 24 hours of readings is new.
+    figures : KeyFigures, optional
+        Of which the page has a box.
+    one_page : bool
+        Only what fits on a sheet of A4: what is new, the open leaks, the map, the key figures.
 
     Returns
     -------
@@ -51,12 +62,25 @@ def write_report(
     InputError
         If the language is not known or the file cannot be written.
     """
-    return replace_text(path, render(site=site, network=network, data=data, events=events, lang=lang))
+    text = render(
+        site=site, network=network, data=data, events=events, lang=lang, news=news, figures=figures, one_page=one_page
+    )
+    return replace_text(path, text)
 
 
-def render(*, site: Site, network: Network | None, data: xr.Dataset, events: Sequence[Event], lang: str = "en") -> str:
+def render(
+    *,
+    site: Site,
+    network: Network | None,
+    data: xr.Dataset,
+    events: Sequence[Event],
+    lang: str = "en",
+    news: News | None = None,
+    figures: KeyFigures | None = None,
+    one_page: bool = False,
+) -> str:
     """Return the page as text; parameters as `write_report`. The same results give the same page."""
-    context = build(site, network, data, events, language(lang))
+    context = build(site, network, data, events, language(lang), news, figures, one_page=one_page)
     return _environment().get_template("page.html.j2").render(context)
 
 

@@ -1,6 +1,7 @@
 """The network as an inline SVG drawing: shapes and labels for the template, which escapes every name.
 
-All maps of a page share one drawing of the pipes and differ by viewBox; strokes keep their width on the screen.
+All maps of a page share one drawing of the pipes and differ by viewBox; strokes keep their width on the screen. Of a
+large network that drawing is only as fine as a screen, and each closer view has its own.
 """
 
 from __future__ import annotations
@@ -10,17 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from leakdetect.events import Event
 from leakdetect.network import Floats, Network, Node
 from leakdetect.plot import colour, drawn, drawn_links, zone_weights
+from leakdetect.report.lines import path
 from leakdetect.schema import SENSOR
 
 SIZE = 1000.0
 """The longer side of the drawing, in its own units."""
 
 _GLYPH = 0.62  # width of a character over its height, about
-_MARKS = {"flow": "flow", "demand": "demand"}  # the rest are marked as pressure
+_LARGE = 5000  # links beyond which the shared drawing is simplified
+_FINE, _COARSE = 0.1, 0.5  # grids of the shared drawing
+_SEEN = 1000.0  # steps of the grid across a closer view
+_MOST_NAMED = 150  # pipes of a zone, and sources, that have a title each
+_SHADES = 8  # of a zone with more pipes
+_PALE = 0.35  # shade of a district, in which no pipe is likelier than another
+_LABELLED = 80  # sensors beyond which they have no names on the whole map
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Box:
     @property
     def view(self) -> str:
         """The viewBox attribute."""
-        return f"{self.x:.1f} {self.y:.1f} {self.width:.1f} {self.height:.1f}"
+        return f"{self.x:.3f} {self.y:.3f} {self.width:.3f} {self.height:.3f}"
 
     def holds(self, x: float, y: float) -> bool:
         """Say whether a point is inside."""
@@ -48,7 +57,8 @@ class Stroke:
 
     path: str
     colour: str
-    title: str
+    title: str = ""
+    area: bool = False  # a whole district
 
 
 @dataclass(frozen=True)
@@ -76,12 +86,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Map:
-    """One view of the drawing."""
+    """One view of the drawing; `pipes` are its own where the shared ones are too coarse for it."""
 
     box: Box
     zones: tuple[Stroke, ...]
     marks: tuple[Mark, ...]
     labels: tuple[Label, ...]
+    pipes: str = ""
 
 
 class Drawing:
@@ -105,19 +116,33 @@ class Drawing:
         ends = self._place(network.xy)
         drawn_length = np.linalg.norm((ends[network.end] - ends[network.start])[self._on_map], axis=1)
         self._street = float(np.median(drawn_length))
+        self._large = int(self._on_map.sum()) > _LARGE
         self.sensors = self._sensors(data)
         self.sources = self._sources()
 
     def base(self) -> str:
         """Return all links as one path."""
-        ends = self._place(self.network.xy)
-        a, b = ends[self.network.start[self._on_map]], ends[self.network.end[self._on_map]]
-        rows = np.round(np.hstack([a, b]), 1)
-        return "".join(f"M{x:g} {y:g}L{u:g} {v:g}" for x, y, u, v in rows.tolist())
+        return path(*self._lines(self._on_map), _COARSE if self._large else _FINE)
+
+    def _lines(self, links: NDArray[np.bool_] | NDArray[np.int64]) -> tuple[Floats, Floats]:
+        network = self.network
+        return self._place(network.xy[network.start[links]]), self._place(network.xy[network.end[links]])
+
+    def _near(self, box: Box) -> str:
+        """Return the links that reach into a view, as fine as it shows them; '' where the shared drawing will do."""
+        grid = 10.0 ** np.floor(np.log10(max(box.width, box.height) / _SEEN))
+        if not self._large or grid >= _FINE:
+            return ""
+        a, b = self._lines(self._on_map)
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        inside = (high[:, 0] >= box.x) & (low[:, 0] <= box.x + box.width)
+        inside &= (high[:, 1] >= box.y) & (low[:, 1] <= box.y + box.height)
+        return path(a[inside], b[inside], float(grid))
 
     def overview(self, events: Sequence[Event], pixels: float = 1040.0) -> Map:
-        """Return the whole network with every event; names of customer meters are in their titles only."""
+        """Return the whole network with every event."""
         zones = [stroke for number, event in enumerate(events) for stroke in self._zone(event, number)]
+        zones.sort(key=lambda stroke: not stroke.area)
         numbers: list[Mark] = []
         for number, event in enumerate(events):
             link = event.candidates[0].link if event.candidates else self._middle(event.zone.links)
@@ -127,10 +152,9 @@ class Drawing:
         labels = _Labels(self.box, self.box.width / pixels, 12.0)
         for mark in numbers:
             labels.block(mark.x, mark.y, 12)
-        named = [m for m in self.sensors if m.kind != "demand"]
-        for mark in (*named, *self.sources):
+        for mark in (*self.sensors, *self.sources):
             labels.block(mark.x, mark.y, 5)
-        for mark in (*self.sources, *named):
+        for mark in (*self.sources, *(self.sensors if len(self.sensors) <= _LABELLED else ())):
             labels.add(mark.x, mark.y, mark.title)
         return Map(self.box, tuple(zones), (*self.sources, *self.sensors, *numbers), tuple(labels.placed))
 
@@ -152,10 +176,9 @@ class Drawing:
         for mark in ranks:
             labels.add(mark.x, mark.y, mark.title, gap=11, shade=colour(number))
         for mark in near:
-            if mark.kind != "demand":
-                labels.add(mark.x, mark.y, mark.title)
+            labels.add(mark.x, mark.y, mark.title)
         ranks.reverse()  # the first on top
-        return Map(box, tuple(self._zone(event, number)), (*near, *ranks), tuple(labels.placed))
+        return Map(box, tuple(self._zone(event, number)), (*near, *ranks), tuple(labels.placed), self._near(box))
 
     def _place(self, xy: Floats) -> Floats:
         return np.stack([(xy[:, 0] - self._low) * self._scale, (self._top - xy[:, 1]) * self._scale], axis=1)
@@ -185,13 +208,21 @@ class Drawing:
         return min(spots, key=lambda name: float(np.linalg.norm(spots[name] - middle)))
 
     def _zone(self, event: Event, number: int) -> list[Stroke]:
+        """Return the zone's pipes, each by name; of a large zone those of a shade together."""
+        area = not event.candidates
+        weights = dict.fromkeys(event.zone.links, _PALE) if area else zone_weights(event)
+        known = [name for name in sorted(weights, key=lambda n: weights[n]) if self._ends(name) is not None]
+        if len(known) <= _MOST_NAMED:
+            shades = [(weights[name], [name], name) for name in known]
+        else:
+            steps = {name: round(weights[name] * _SHADES) / _SHADES for name in known}
+            shades = [(w, [name for name in known if steps[name] == w], "") for w in sorted(set(steps.values()))]
+        many = self._large and len(known) > _MOST_NAMED
+        grid = _COARSE if many else float(np.clip(10.0 ** np.floor(np.log10(self._street / 20)), 1e-3, _FINE))
         strokes = []
-        weights = zone_weights(event)
-        for name in sorted(weights, key=lambda n: weights[n]):
-            ends = self._ends(name)
-            if ends is not None:
-                (x, y), (u, v) = np.round(ends, 1).tolist()
-                strokes.append(Stroke(f"M{x:g} {y:g}L{u:g} {v:g}", _tint(colour(number), weights[name]), name))
+        for weight, names, title in shades:
+            links = np.array([self.network.link(name) for name in names], dtype=np.int64)
+            strokes.append(Stroke(path(*self._lines(links), grid), _tint(colour(number), weight), title, area))
         return strokes
 
     def _sensors(self, data: xr.Dataset) -> list[Mark]:
@@ -202,8 +233,8 @@ class Drawing:
             # A node and a link may bear the same name: flows are of links, all else is of nodes.
             spot = self._spot(str(element)) if quantity == "flow" else self._node_spot(str(element))
             if spot is not None:
-                marks.append(Mark(*spot, _MARKS.get(str(quantity), "pressure"), str(name)))
-        return sorted(marks, key=lambda m: m.kind != "demand")
+                marks.append(Mark(*spot, "flow" if quantity == "flow" else "pressure", str(name)))
+        return marks
 
     def _sources(self) -> list[Mark]:
         names = [self.network.node_names[i] for i in np.flatnonzero(self.network.node_kind != Node.JUNCTION)]
@@ -219,7 +250,7 @@ class Drawing:
 
 
 def _point(xy: Floats) -> tuple[float, float]:
-    x, y = np.round(xy, 1).tolist()
+    x, y = np.round(xy, 3).tolist()
     return x, y
 
 
@@ -248,7 +279,7 @@ class _Labels:
             inside = self.box.holds(area[0], area[1]) and self.box.holds(area[2], area[3])
             if inside and not any(_overlap(area, other) for other in self._taken):
                 at = {"start": left, "end": left + w, "middle": left + w / 2}[anchor]
-                self.placed.append(Label(round(at, 1), round(base, 1), text, anchor, shade))
+                self.placed.append(Label(round(at, 3), round(base, 3), text, anchor, shade))
                 self._taken.append(area)
                 return
 

@@ -8,12 +8,14 @@ ENGLISH = {
     "times_in": "times are in {timezone}",
     "model": "model {model}",
     # the sentence on top
-    "new_one": "New in the last 24 hours: {what}, losing about {flow} m³/h since {since}{place}.",
-    "new_many": "New in the last 24 hours: {n} suspected leaks, losing about {flow} m³/h together. "
+    "new_one": "New {when}: {what}, losing about {flow} m³/h since {since}{place}.",
+    "new_many": "New {when}: {n} suspected leaks, losing about {flow} m³/h together. "
     "The largest, about {largest} m³/h, began {since}{place}.",
     "place_pipe": ", most likely in pipe {link}",
     "place_dma": ", in district {dma}",
-    "nothing_new": "Nothing new in the last 24 hours.",
+    "nothing_new": "Nothing new {when}.",
+    "in_a_day": "in the last 24 hours",
+    "since": "since {time}",
     "none_open": "No suspected leak is open.",
     "open_one": "One suspected leak is open, losing about {flow} m³/h.",
     "open_many": "{n} suspected leaks are open, losing about {flow} m³/h together.",
@@ -21,6 +23,15 @@ ENGLISH = {
     "open_more_many": "{n} earlier suspected leaks are still open.",
     "a_abrupt": "a suspected burst",
     "a_incipient": "a suspected growing leak",
+    # what has become of earlier events
+    "changes": "What has changed",
+    "now_status": "now {status}",
+    "said_by": "{text}, says {by}",
+    "why_ended": "its signature has ended",
+    "why_grown": "it has grown since it was dismissed",
+    "why_again": "readings or repairs that came late",
+    "flow_changed": "flow from {before} to {after} m³/h",
+    "pipe_changed": "first pipe {after}, before {before}",
     # words for an event
     "abrupt": "burst",
     "incipient": "growing leak",
@@ -48,6 +59,10 @@ ENGLISH = {
     "a_month": "{volume} m³ a month",
     "cost_month": "{cost} a month",
     "where": "Where to look first",
+    "whole_area": "whole supply area",
+    "street": "zone of {length}",
+    "rows_more_one": "One more leak is not listed on this sheet.",
+    "rows_more_many": "{n} more leaks are not listed on this sheet.",
     "total": "Together",
     # map
     "map": "Map",
@@ -59,17 +74,21 @@ ENGLISH = {
     "map_area_alt": "Map of the zone of event {number}: {links} pipes.",
     "key_pressure": "pressure, head or level sensor",
     "key_flow": "flow meter",
-    "key_demand": "customer meter",
     "key_source": "reservoir or tank",
     "key_zone": "zone to search",
     "no_drawing": "The network model holds no coordinates, so there is no map.",
     "inflow": "Inflow",
+    "inflow_bars": "Numbered bars: how long each leak has run.",
     "inflow_alt": "Inflow measured by {sensor} over the whole time, with the expected inflow; events shown as bars.",
     # an event's section
     "event_heading": "Event {number}: {kind}",
-    "sentence_zone": "With {probability} probability the leak lies in the {n} pipes of the zone, {length} of street "
+    "sentence_zone_one": "With {probability} probability the leak lies in pipe {link}, {length} of street.",
+    "sentence_zone_many": "With {probability} probability the leak lies in the {n} pipes of the zone, {length} of "
+    "street "
     "in all; {link} comes first.",
-    "sentence_area": "With {probability} probability it lies in the {n} pipes of the zone, {length} of street in all.",
+    "sentence_area_one": "With {probability} probability it lies in the one pipe of the zone, {length} of street.",
+    "sentence_area_many": "With {probability} probability it lies in the {n} pipes of the zone, {length} of street "
+    "in all.",
     "sentence_dma": "Found in the inflow alone: it says how much and since when, not which pipe.",
     "sentence_district": "Found in the inflow of district {dma} alone: it says how much and since when, "
     "not which pipe.",
@@ -89,14 +108,35 @@ ENGLISH = {
     "share": "Share of the evidence",
     "others_one": "1 other",
     "others_many": "{n} others",
+    "balance": "water balance",
+    "balance_of": "water balance behind {zone}",
+    "weighed": "What else was weighed",
+    "weighed_note": "Of what the readings have shown since it began, the share that each explanation accounts for "
+    "alone, "
+    "when the event was raised.",
+    "explanation": "Explanation",
+    "explained": "Accounts for",
+    "rival_leak": "a leak near {link}",
+    "rival_sensor": "a fault or new setting of sensor {name}",
+    "rival_setting": "valve {name} set anew",
+    "rival_demand": "customers behind {name} drawing otherwise",
+    "rival_demand_all": "customers drawing otherwise",
+    "rival_growth": "growth of leak {name}",
+    "weighed_hours": "Use by day: people draw more when they are awake, a leak runs at night too. The inflow has risen "
+    "by {night} m³/h at night and by {day} m³/h in the other hours.",
+    "weighed_inflow": "From the inflow alone a leak looks like a customer who draws day and night, or like a meter "
+    "that "
+    "reads too much: ask large customers and look at the meter before digging.",
     "series": "The readings behind it",
     "series_note": "Above: measured and expected. Below: measured minus expected. Window: {start} to {end}.",
     "series_alt": "Sensor {sensor} ({share} of the evidence): measured and expected {quantity}, and below their "
     "difference, from {start} to {end}; the leak began between {low} and {high} and was raised {raised}.",
     # quality
     "quality": "Data quality",
-    "quality_intro": "{n} sensors, {start} to {end}. Share of the time each sensor's readings can be used, and why "
-    "the rest cannot.",
+    "quality_intro_one": "One sensor, {start} to {end}. Share of the time its readings can be used, and why the rest "
+    "cannot.",
+    "quality_intro_many": "{n} sensors, {start} to {end}. Share of the time each sensor's readings can be used, and "
+    "why the rest cannot.",
     "quality_good_one": "The other sensor can be used at least {share} of the time.",
     "quality_good_many": "The other {n} sensors can be used at least {share} of the time.",
     "quality_all_good": "All {n} sensors can be used at least {share} of the time.",
@@ -122,6 +162,11 @@ ENGLISH = {
     "range_meaning": "a value the quantity cannot have",
     "drift_meaning": "the sensor's level wanders or was set anew",
     "clock_meaning": "the time stamp is wrong or shifted",
+    "meters": "customers’ meters ({n} together)",
+    # key figures
+    "figures": "Key figures",
+    "figures_note": "Since {since}. All of them, and how each was found: leakdetect kpi.",
+    "between_values": "{low} to {high}",
     # history
     "history": "Repaired, closed and dismissed",
     "history_none": "No event has been repaired, closed or dismissed.",
@@ -144,12 +189,14 @@ FRENCH = {
     "as_of": "Mesures jusqu’au {time}",
     "times_in": "heures de {timezone}",
     "model": "modèle {model}",
-    "new_one": "Nouveau dans les dernières 24 heures : {what}, qui perd environ {flow} m³/h depuis le {since}{place}.",
-    "new_many": "Nouveau dans les dernières 24 heures : {n} fuites présumées, qui perdent ensemble environ {flow} "
+    "new_one": "Nouveau {when} : {what}, qui perd environ {flow} m³/h depuis le {since}{place}.",
+    "new_many": "Nouveau {when} : {n} fuites présumées, qui perdent ensemble environ {flow} "
     "m³/h. La plus forte, environ {largest} m³/h, a commencé le {since}{place}.",
     "place_pipe": ", le plus probablement sur la conduite {link}",
     "place_dma": ", dans le secteur {dma}",
-    "nothing_new": "Rien de nouveau dans les dernières 24 heures.",
+    "nothing_new": "Rien de nouveau {when}.",
+    "in_a_day": "dans les dernières 24 heures",
+    "since": "depuis le {time}",
     "none_open": "Aucune fuite présumée n’est en cours.",
     "open_one": "Une fuite présumée est en cours et perd environ {flow} m³/h.",
     "open_many": "{n} fuites présumées sont en cours et perdent ensemble environ {flow} m³/h.",
@@ -157,6 +204,14 @@ FRENCH = {
     "open_more_many": "{n} fuites présumées plus anciennes restent en cours.",
     "a_abrupt": "une rupture présumée",
     "a_incipient": "une fuite progressive présumée",
+    "changes": "Ce qui a changé",
+    "now_status": "désormais {status}",
+    "said_by": "{text}, selon {by}",
+    "why_ended": "sa signature a pris fin",
+    "why_grown": "elle a grandi depuis qu’elle a été écartée",
+    "why_again": "mesures ou réparations arrivées tard",
+    "flow_changed": "débit de {before} à {after} m³/h",
+    "pipe_changed": "première conduite {after}, auparavant {before}",
     "abrupt": "rupture",
     "incipient": "fuite progressive",
     "open": "en cours",
@@ -182,6 +237,10 @@ FRENCH = {
     "a_month": "{volume} m³ par mois",
     "cost_month": "{cost} par mois",
     "where": "Où chercher d’abord",
+    "whole_area": "tout le secteur desservi",
+    "street": "zone de {length}",
+    "rows_more_one": "Une autre fuite n’est pas listée sur cette feuille.",
+    "rows_more_many": "{n} autres fuites ne sont pas listées sur cette feuille.",
     "total": "Ensemble",
     "map": "Plan",
     "map_alt": "Plan du réseau {network} : {links} tronçons, {sensors} capteurs ; événements en cours : {events}.",
@@ -192,17 +251,23 @@ FRENCH = {
     "map_area_alt": "Plan de la zone de l’événement {number} : {links} conduites.",
     "key_pressure": "capteur de pression, de charge ou de niveau",
     "key_flow": "débitmètre",
-    "key_demand": "compteur d’abonné",
     "key_source": "réservoir ou bâche",
     "key_zone": "zone à rechercher",
     "no_drawing": "Le modèle du réseau ne contient pas de coordonnées : il n’y a pas de plan.",
     "inflow": "Débit d’entrée",
+    "inflow_bars": "Barres numérotées : la durée de chaque fuite.",
     "inflow_alt": "Débit d’entrée mesuré par {sensor} sur toute la durée, avec le débit attendu ; les événements sont "
     "des bandes.",
     "event_heading": "Événement {number} : {kind}",
-    "sentence_zone": "Avec une probabilité de {probability}, la fuite se trouve sur les {n} conduites de la zone, "
+    "sentence_zone_one": "Avec une probabilité de {probability}, la fuite se trouve sur la conduite {link}, soit "
+    "{length} "
+    "de rue.",
+    "sentence_zone_many": "Avec une probabilité de {probability}, la fuite se trouve sur les {n} conduites de la zone, "
     "soit {length} de rue ; {link} vient en premier.",
-    "sentence_area": "Avec une probabilité de {probability}, elle se trouve sur les {n} conduites de la zone, soit "
+    "sentence_area_one": "Avec une probabilité de {probability}, elle se trouve sur la seule conduite de la zone, soit "
+    "{length} de rue.",
+    "sentence_area_many": "Avec une probabilité de {probability}, elle se trouve sur les {n} conduites de la zone, "
+    "soit "
     "{length} de rue.",
     "sentence_dma": "Trouvée par le seul débit d’entrée : il dit combien et depuis quand, pas sur quelle conduite.",
     "sentence_district": "Trouvée par le seul débit d’entrée du secteur {dma} : il dit combien et depuis quand, "
@@ -224,12 +289,32 @@ FRENCH = {
     "share": "Part de la preuve",
     "others_one": "1 autre",
     "others_many": "{n} autres",
+    "balance": "bilan en eau",
+    "balance_of": "bilan en eau en aval de {zone}",
+    "weighed": "Les autres explications examinées",
+    "weighed_note": "De ce que les mesures montrent depuis le début, la part que chaque explication rend à elle "
+    "seule, au "
+    "moment du signalement.",
+    "explanation": "Explication",
+    "explained": "Explique",
+    "rival_leak": "une fuite près de {link}",
+    "rival_sensor": "un défaut ou un nouveau réglage du capteur {name}",
+    "rival_setting": "la vanne {name} réglée autrement",
+    "rival_demand": "des abonnés en aval de {name} qui consomment autrement",
+    "rival_demand_all": "des abonnés qui consomment autrement",
+    "rival_growth": "la croissance de la fuite {name}",
+    "weighed_hours": "Consommation de jour : on consomme plus quand on est éveillé, une fuite coule aussi la nuit. Le "
+    "débit d’entrée a monté de {night} m³/h la nuit et de {day} m³/h aux autres heures.",
+    "weighed_inflow": "Par le seul débit d’entrée, une fuite ressemble à un abonné qui consomme jour et nuit, ou à un "
+    "compteur qui surcompte : interrogez les gros abonnés et vérifiez le compteur avant de creuser.",
     "series": "Les mesures à l’appui",
     "series_note": "En haut : mesuré et attendu. En bas : mesuré moins attendu. Période : du {start} au {end}.",
     "series_alt": "Capteur {sensor} ({share} de la preuve) : {quantity}, mesure et valeur attendue, et en dessous leur "
     "différence, du {start} au {end} ; la fuite a commencé entre le {low} et le {high} et a été signalée le {raised}.",
     "quality": "Qualité des données",
-    "quality_intro": "{n} capteurs, du {start} au {end}. Part du temps où les mesures de chaque capteur sont "
+    "quality_intro_one": "Un capteur, du {start} au {end}. Part du temps où ses mesures sont utilisables, et pourquoi "
+    "les autres ne le sont pas.",
+    "quality_intro_many": "{n} capteurs, du {start} au {end}. Part du temps où les mesures de chaque capteur sont "
     "utilisables, et pourquoi les autres ne le sont pas.",
     "quality_good_one": "L’autre capteur est utilisable au moins {share} du temps.",
     "quality_good_many": "Les {n} autres capteurs sont utilisables au moins {share} du temps.",
@@ -256,6 +341,10 @@ FRENCH = {
     "range_meaning": "une valeur que la grandeur ne peut pas prendre",
     "drift_meaning": "le niveau du capteur glisse ou a été recalé",
     "clock_meaning": "l’horodatage est faux ou décalé",
+    "meters": "compteurs d’abonnés ({n} ensemble)",
+    "figures": "Indicateurs",
+    "figures_note": "Depuis le {since}. Tous les indicateurs, et leur calcul : leakdetect kpi.",
+    "between_values": "{low} à {high}",
     "history": "Réparées, closes et écartées",
     "history_none": "Aucun événement n’a été réparé, clos ou écarté.",
     "lost_all": "Perdu",

@@ -4,8 +4,9 @@ SQLite in the site folder, or PostgreSQL by URL. A run's outcome is one transact
 was there before.
 """
 
+from leakdetect.store.news import News, news
 from leakdetect.store.outcome import Outcome, Saved
 from leakdetect.store.state import Progress, cuts, decode, encode
 from leakdetect.store.store import Store, open_store
 
-__all__ = ["Outcome", "Progress", "Saved", "Store", "cuts", "decode", "encode", "open_store"]
+__all__ = ["News", "Outcome", "Progress", "Saved", "Store", "cuts", "decode", "encode", "news", "open_store"]

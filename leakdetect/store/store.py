@@ -198,11 +198,13 @@ class Store:
             ``link``, ``repaired``, ``run`` (its number, None of a person) and ``detail``: what changed, from what to
             what.
         """
-        return [
-            {key: value for key, value in row.items() if key not in {"number", "site", "event", "detail"}}
-            | {"detail": json.loads(row["detail"] or "{}")}
-            for row in self._rows(event_id)
-        ]
+        return [{k: v for k, v in _told(row).items() if k != "event"} for row in self._rows(event_id)]
+
+    def changes_since(self, time: np.datetime64) -> list[dict[str, Any]]:
+        """Return every change of any event after a time, oldest first: as `history`, and its ``event``."""
+        query = self._mine(CHANGES).where(CHANGES.c.at > iso(time)).order_by(CHANGES.c.number)
+        with self._base.work() as connection:
+            return [_told(dict(row._mapping)) for row in connection.execute(query)]
 
     def _rows(self, event_id: str) -> list[Mapping[str, Any]]:
         query = self._mine(CHANGES).where(CHANGES.c.event == event_id).order_by(CHANGES.c.number)
@@ -318,6 +320,11 @@ class Store:
         """
         with self._base.work(write=True) as connection:
             yield write(connection, self.site, self._read, outcome)
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: value for key, value in row.items() if key not in {"number", "site", "detail"}}
+    return plain | {"detail": json.loads(row["detail"] or "{}")}
 
 
 def _repair(link: str, time: str) -> Repair:
