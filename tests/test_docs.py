@@ -55,7 +55,7 @@ def blocks(page: Path, kind: str = "sh", *, run: bool = False) -> list[Block]:
 def commands(line: str) -> list[list[str]]:
     """Return the arguments of each leakdetect that a line starts, in the line itself or in `$(...)`."""
     found: list[list[str]] = []
-    words = shlex.shlex(line.split(" #")[0], posix=True, punctuation_chars=True)
+    words = shlex.shlex(line.split(" #", maxsplit=1)[0], posix=True, punctuation_chars=True)
     words.whitespace_split = True
     begins, taking = True, False
     for word in words:
