@@ -18,14 +18,11 @@ version = release = leakdetect.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = [
-    "myst.xref_missing",  # anchors of files beside docs/; tests/test_packaging.py follows every link
-    "ref.python",  # `sensors` in a docstring is an argument, not one of the attributes of that name
-]
+suppress_warnings = ["ref.python"]  # `sensors` in a docstring is an argument, not one of the attributes of that name
 
 autodoc_typehints = "none"  # numpydoc says types and shapes
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "exclude-members": "model_config"}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
@@ -36,12 +33,9 @@ html_theme_options = {"navigation_with_keys": False, "show_prev_next": False, "s
 
 
 def setup(app: Sphinx) -> None:
-    """Let pages take what is made of the code: a line ``<!-- generated: NAME -->``."""
+    """Let pages take what `generated` makes."""
 
     def fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-        for name in ("commands", "keys"):
-            mark = f"<!-- generated: {name} -->"
-            if mark in source[0]:
-                source[0] = source[0].replace(mark, getattr(generated, name)())
+        source[0] = generated.filled(source[0])
 
     app.connect("source-read", fill)

@@ -1,12 +1,14 @@
-"""What the pages of docs/reference take from the code, as Markdown: the commands' help, the keys of site.toml."""
+"""What pages take from elsewhere, as Markdown: the commands' help, the keys of site.toml, files above docs/."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import typing
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,6 +17,46 @@ from pydantic.fields import FieldInfo
 
 from leakdetect import site
 from leakdetect.cli import app
+
+PROJECT = Path(__file__).parents[1]
+_ABOVE = {
+    "README.md": "/readme.md",
+    "README.fr.md": "/lisezmoi.md",
+    "CHANGELOG.md": "/changelog.md",
+    "CONTRIBUTING.md": "/contributing.md",
+}
+"""Pages of the site that are files above docs/."""
+
+
+def above(name: str) -> str:
+    """Return a file of the folder above docs/, its links as this site has them."""
+
+    def place(link: re.Match[str]) -> str:
+        text, target, anchor = link["text"], link["target"], link["anchor"] or ""
+        if "://" in target or not target:
+            return link[0]
+        if (PROJECT / target).is_dir():
+            return text
+        inside = target.startswith("docs/")
+        return f"[{text}]({_ABOVE.get(target) or (target.removeprefix('docs') if inside else f'../{target}')}{anchor})"
+
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    return re.sub(r"\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)]*)?\)", place, text)
+
+
+def filled(text: str) -> str:
+    """Return a page's text with what its lines ``<!-- generated: FUNCTION [ARGUMENT] -->`` ask for in their place."""
+
+    def made(mark: re.Match[str]) -> str:
+        name, *rest = mark[1].split()
+        return {"commands": commands, "keys": keys, "above": above}[name](*rest)
+
+    return re.sub(r"^<!-- generated: (.*) -->$", made, to_pages(text), flags=re.MULTILINE)
+
+
+def to_pages(text: str) -> str:
+    """Return a page's text, its links to files above docs/ that are pages too leading there."""
+    return re.sub(r"\]\((?:\.\./)+(\w+\.md)", lambda link: f"]({_ABOVE.get(link[1], link[0][2:])}", text)
 
 
 def commands() -> str:

@@ -176,6 +176,16 @@ def test_every_page_is_in_the_navigation() -> None:
     assert len(listed) == len(set(listed))
 
 
+def test_links_of_files_above_lead_to_pages() -> None:
+    readme = generated.above("README.md")
+    assert "](/tutorial.md)" in readme
+    assert "](/changelog.md)" in readme
+    assert "](../notebooks/first_leak.ipynb)" in readme
+    assert "](docs/" not in readme
+    assert generated.to_pages("see [it](../../README.md#more)") == "see [it](/readme.md#more)"
+    assert generated.filled("a\n<!-- generated: above CHANGELOG.md -->\nb").startswith("a\n# Changelog")
+
+
 def test_every_command_has_its_help_in_the_reference() -> None:
     printed = generated.commands()
     for name in ("demo", "fit", "detect", "events repair", "networks"):
