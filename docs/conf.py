@@ -29,7 +29,13 @@ napoleon_use_rtype = False
 html_theme = "pydata_sphinx_theme"
 html_title = "leakdetect"
 html_show_sourcelink = False
-html_theme_options = {"navigation_with_keys": False, "show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {"**": ["globaltoc.html"]}
+html_theme_options = {
+    "navbar_center": [],
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
 
 
 def setup(app: Sphinx) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import typing
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _ABOVE = {
     "README.fr.md": "/lisezmoi.md",
     "CHANGELOG.md": "/changelog.md",
     "CONTRIBUTING.md": "/contributing.md",
+    "benchmarks/README.md": "/benchmarks.md",
 }
 """Pages of the site that are files above docs/."""
 
@@ -35,6 +37,7 @@ def above(name: str) -> str:
         text, target, anchor = link["text"], link["target"], link["anchor"] or ""
         if "://" in target or not target:
             return link[0]
+        target = os.path.relpath((PROJECT / name).parent / target, PROJECT)
         if (PROJECT / target).is_dir():
             return text
         inside = target.startswith("docs/")
@@ -56,7 +59,7 @@ def filled(text: str) -> str:
 
 def to_pages(text: str) -> str:
     """Return a page's text, its links to files above docs/ that are pages too leading there."""
-    return re.sub(r"\]\((?:\.\./)+(\w+\.md)", lambda link: f"]({_ABOVE.get(link[1], link[0][2:])}", text)
+    return re.sub(r"\]\((?:\.\./)+((?:\w+/)?README(?:\.fr)?\.md|[A-Z]+\.md)", lambda link: f"]({_ABOVE[link[1]]}", text)
 
 
 def commands() -> str:
@@ -151,7 +154,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
     """
     told: dict[str, str] = {}
     for part in reversed(model.__mro__):
-        if not (issubclass(part, BaseModel) and part.__module__ == site.__name__):
+        if not (issubclass(part, BaseModel) and part.__module__.startswith("leakdetect.")):
             continue
         body = ast.parse(inspect.getsource(part)).body[0].body  # type: ignore[attr-defined]
         for line, following in pairwise(body):
