@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from leakdetect import __version__
 from leakdetect.events import Candidate, Event, Evidence
-from leakdetect.kpi.gather import KeyFigures
 from leakdetect.network import Network
 from leakdetect.plot import colour, window
 from leakdetect.report import charts, facts, keyfigures
@@ -23,6 +22,9 @@ from leakdetect.report.weighed import Explanation, explanations, remarks
 from leakdetect.schema import SENSOR, TIME, Flag
 from leakdetect.site import Site
 from leakdetect.store import News
+
+if TYPE_CHECKING:
+    from leakdetect.kpi.gather import KeyFigures
 
 RANKED, _FEWEST, _LIKELY = 10, 3, 0.005  # pipes listed of each event; fewer where the rest is not likely
 _CHARTS = ((6, 4), (15, 2))  # sensors drawn of each event where there are so many; one where there are more
@@ -124,7 +126,7 @@ def build(
         "now": now,
         "start": data[TIME].values[0] if data.sizes[TIME] else None,
         "headline": headline(views, site.timezone, lang, news),
-        "news": items(news, views, events, lang),
+        "news": items(news, views, events, site.timezone, lang),
         "views": views,
         "drawing": drawing,
         "base": drawing.base() if drawing is not None else "",

@@ -31,11 +31,6 @@ class Language:
     thousands: str
     gap: str
 
-    @property
-    def colon(self) -> str:
-        """A colon as it stands behind a word."""
-        return f"{self.gap}:"
-
     def say(self, key: str, **values: str | int) -> str:
         """Return a text with its values filled in."""
         return self.words[key].format(**values)

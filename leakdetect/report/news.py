@@ -75,7 +75,9 @@ def _place(view: Shown, lang: Language) -> str:
     return lang.say("place_dma", dma=view.dma) if view.dma else ""
 
 
-def items(news: News | None, views: Sequence[Shown], events: Sequence[Event], lang: Language) -> list[Item]:
+def items(
+    news: News | None, views: Sequence[Shown], events: Sequence[Event], timezone: str, lang: Language
+) -> list[Item]:
     """Return what has become of each event that was not raised since: status, flow, place, and who says so."""
     if news is None:
         return []
@@ -91,9 +93,15 @@ def items(news: News | None, views: Sequence[Shown], events: Sequence[Event], la
         if texts:
             event, view = known[name], active.get(name)
             number = view.number if view is not None else 0
-            label = lang.say("event_heading", number=number, kind=lang.say(event.kind)) if number else name
-            found.append(Item(number, label, texts))
+            label = lang.say("event_heading", number=number, kind=lang.say(event.kind)) if number else ""
+            found.append(Item(number, label or _name(event, timezone, lang), texts))
     return sorted(found, key=lambda item: (item.number == 0, item.number, item.name))
+
+
+def _name(event: Event, timezone: str, lang: Language) -> str:
+    """Return what an event that is over is called."""
+    words = [lang.say(event.kind), *(c.link for c in event.candidates[:1]), lang.date(event.start, timezone)]
+    return lang.say("event_over", what=", ".join(words))
 
 
 def _texts(changes: Sequence[Mapping[str, Any]], lang: Language) -> list[str]:
@@ -116,6 +124,6 @@ def _status(change: Mapping[str, Any], status: str, lang: Language) -> str:
     text = lang.say("now_status", status=lang.say(status))
     if change["by"] != _US:
         text = lang.say("said_by", text=text, by=change["by"])
-        return f"{text}: {change['why']}" if change["why"] else text
+        return lang.say("with_why", text=text, why=change["why"]) if change["why"] else text
     reason = _REASONS.get(change["why"], "why_again" if change["why"] else "")
-    return f"{text}: {lang.say(reason)}" if reason else text
+    return lang.say("with_why", text=text, why=lang.say(reason)) if reason else text

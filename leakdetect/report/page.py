@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 import xarray as xr
 
 from leakdetect.events import Event
 from leakdetect.files import replace_text
-from leakdetect.kpi.gather import KeyFigures
 from leakdetect.network import Network
 from leakdetect.report.context import build
 from leakdetect.report.language import language
 from leakdetect.site import Site
 from leakdetect.store import News
+
+if TYPE_CHECKING:
+    from leakdetect.kpi.gather import KeyFigures
 
 
 def write_report(
