@@ -31,11 +31,17 @@ class Topic(_Model):
     """
 
     topic: Annotated[str, Field(min_length=1)]
+    """A filter as MQTT has it."""
     format: Literal["json", "sparkplug"] = "json"
+    """``json``: an object, or an array of them; ``sparkplug``: an object with ``metrics``."""
     sensor: str = "{name}"
+    """The sensor's name: ``{2}`` is the topic's second level, ``{name}`` what the message says."""
     name: str = "sensor"
+    """Key of the message that names the sensor."""
     time: str = "time"
+    """Key of the time."""
     value: str = "value"
+    """Key of the reading."""
 
     def named(self, topic: str, said: str) -> str:
         """Return the sensor's name; IndexError where the topic has no such level."""
@@ -56,13 +62,21 @@ class Mqtt(_Model):
     """
 
     url: str = ""
+    """Of the broker: ``mqtt://host``, ``mqtts://host``."""
     client: str = ""
+    """By which the broker keeps what arrives while nobody listens: one a site."""
     user: str = ""
+    """Where the server asks for one; may be ``${NAME}``."""
     password: str = ""
+    """``${NAME}`` of the environment: no secret stands here."""
     ca: str = ""
+    """Certificates to trust, where they are not the system's."""
     certificate: str = ""
+    """File of the client's certificate."""
     private_key: str = ""
+    """File of its key."""
     topics: list[Topic] = Field(default_factory=lambda: [Topic(topic="leakdetect/readings/#")], min_length=1)
+    """What is listened to."""
 
     @model_validator(mode="after")
     def _secrets(self) -> Self:
@@ -81,8 +95,11 @@ class Stream(_Model):
     """
 
     wait_seconds: Annotated[float, Field(ge=0, le=86400)] = 120.0
+    """How long after a step its readings may arrive."""
     quiet_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Without a reading until a sensor is reported; not given: four of its own steps, and an hour at least."""
     mqtt: Mqtt = Mqtt()
+    """The broker."""
 
 
 class Alert(_Model):
@@ -94,20 +111,35 @@ class Alert(_Model):
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    """By which it is known; each its own."""
     webhook: str = ""
+    """URL that JSON is sent to."""
     key: str = ""
+    """Signs what a webhook is sent: ``${NAME}`` of the environment."""
     email: list[str] = Field(default_factory=list)
+    """Who is written to."""
     sender: str = ""
-    smtp: str = ""  # host or host:port
+    """From whom."""
+    smtp: str = ""
+    """Server: host, or host:port."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
-    ca: str = ""  # certificates to trust, where they are not the system's
+    """How the way to the server is encrypted."""
+    ca: str = ""
+    """Certificates to trust, where they are not the system's."""
     user: str = ""
+    """Where the server asks for one; may be ``${NAME}``."""
     password: str = ""
+    """``${NAME}`` of the environment: no secret stands here."""
     command: list[str] = Field(default_factory=list)
+    """Program and its arguments, which reads JSON."""
     language: Literal["en", "fr"] = "en"
+    """Of the message."""
     quiet_hours: Annotated[str, Field(pattern=rf"^({_CLOCK}-{_CLOCK})?$")] = ""
+    """Messages wait, such as ``22:00-06:00``, the site's time."""
     worse: Annotated[float, Field(gt=1)] = 1.5
+    """How many times as large a leak must be as when it was last told."""
     sensors: bool = True
+    """Of sensors that fell silent too."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
