@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakdetect import pipeline
+from leakdetect.errors import InputError
 from leakdetect.live import Topic
+from leakdetect.netcdf import load_series
 from leakdetect.readings import load
 from leakdetect.readings.spool import Batch, Spool
 from leakdetect.schema import TIME
@@ -198,6 +202,8 @@ def test_killed_at_any_moment_loses_and_doubles_nothing(site: Path, fitted_distr
     wanted = at_once(fitted_district, tmp_path / "other", day(LAST))
     assert kept(site) == wanted
     assert len(load(load_site(site))[TIME]) == LAST * 24
+    shown, whole = (load_series(load_site(folder)) for folder in (site, tmp_path / "other"))
+    assert shown.equals(whole)  # what was put off when it was killed has been made again
 
 
 def test_the_command_takes_lines(site: Path) -> None:
@@ -290,6 +296,23 @@ def test_a_record_that_is_not_whole_is_not_read(lost: int) -> None:
         later.append(batch(3, 200), np.array([False, False]))
         later.close()
         assert len(spooled(later)) == len(whole) + 3
+
+
+def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool, sync = Spool(tmp_path / "stream", Vault(tmp_path / "key")), os.fdatasync
+
+    def full(place: int) -> None:
+        os.ftruncate(place, os.fstat(place).st_size - 7)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    spool.append(batch(10), np.array([False, False]))
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(InputError, match=r"readings-000001\.log: cannot be written: No space left .*: make room"):
+        spool.append(batch(10, 50), np.array([False, False]))
+    monkeypatch.setattr(os, "fdatasync", sync)
+    spool.append(batch(10, 100), np.array([False, False]))
+    spool.close()
+    assert sorted(time_ for _, time_, _ in spooled(spool)) == [*batch(10).time, *batch(10, 100).time]
 
 
 def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
