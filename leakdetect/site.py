@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from leakdetect.errors import MissingFileError, SiteError
+from leakdetect.live import Alert, Stream
 from leakdetect.schema import Quantity
 from leakdetect.units import canonical
 
@@ -311,6 +312,10 @@ class Site(_Model):
     """How readings of households' meters are kept."""
     store: Storage = Storage()
     """Where events and progress are kept."""
+    stream: Stream = Stream()
+    """Readings as they arrive."""
+    alerts: list[Alert] = Field(default_factory=list)
+    """Whom to tell of new events, of those that have grown, and of sensors that fell silent."""
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")
@@ -318,6 +323,14 @@ class Site(_Model):
     def _known_zone(cls, name: str) -> str:
         _zone(name)
         return name
+
+    @field_validator("alerts")
+    @classmethod
+    def _names_once(cls, alerts: list[Alert]) -> list[Alert]:
+        names = [alert.name for alert in alerts]
+        if len(set(names)) < len(names):
+            raise ValueError("two have the same name: give each its own")
+        return alerts
 
     def path(self, relative: str) -> Path:
         """Return a path of site.toml, relative ones against the site folder."""
@@ -327,6 +340,11 @@ class Site(_Model):
     def model_path(self) -> Path:
         """Where `fit` leaves the fitted model."""
         return self.folder / "model.nc"
+
+    @property
+    def spool_path(self) -> Path:
+        """Where `watch` keeps the readings that it received."""
+        return self.folder / "stream"
 
     @property
     def store_path(self) -> Path:
