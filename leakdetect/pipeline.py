@@ -325,6 +325,12 @@ def sensors(folder: Path) -> dict[str, dict[str, Any]]:
         return store.sensors()
 
 
+def mark(folder: Path) -> str:
+    """Return what changes with each run and each change of an event; `NotFittedError` before the first run."""
+    with _runs(load_site(folder)) as store:
+        return store.mark()
+
+
 def say(
     folder: Path, event_id: str, status: Status, *, by: str, at: np.datetime64, why: str = "",
     link: str = "", time: np.datetime64 | None = None,

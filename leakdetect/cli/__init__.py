@@ -26,6 +26,7 @@ _ORDER = (
     "runs",
     "report",
     "kpi",
+    "serve",
     "score",
     "privacy",
 )
@@ -128,6 +129,7 @@ from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands o
     run,
     scenario,
     score,
+    serve,
     site,
     watch,
 )

@@ -144,6 +144,15 @@ class Spool:
         for kind in list(self._open):
             self._close(kind)
 
+    def meters(self) -> Iterator[tuple[Path, int, np.datetime64, np.datetime64]]:
+        """Yield each file of households' meters: how many they are, their first and their last reading; as `read`."""
+        for path in self._files("meters"):
+            batches = [_batch(self.vault.unseal_bytes(body, str(path))) for body in _records(path)]
+            if batches:
+                count = len({sensor for batch in batches for sensor in batch.sensors})
+                span = min(b.time.min() for b in batches), max(b.time.max() for b in batches)
+                yield path, count, np.datetime64(int(span[0]), "ns"), np.datetime64(int(span[1]), "ns")
+
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _files(self, kind: str) -> list[Path]:

@@ -11,6 +11,16 @@ from leakdetect.store.state import Progress, cuts, decode, encode
 from leakdetect.store.store import Store, open_store
 
 __all__ = [
-    "Message", "News", "Outcome", "Progress", "Quiet", "Saved", "Store", "cuts", "decode", "encode", "news",
+    "Message",
+    "News",
+    "Outcome",
+    "Progress",
+    "Quiet",
+    "Saved",
+    "Store",
+    "cuts",
+    "decode",
+    "encode",
+    "news",
     "open_store",
-]  # fmt: skip
+]

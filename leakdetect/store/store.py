@@ -103,7 +103,7 @@ class Store:
         """Keep other runs away while in a `with`; see `Database.alone`."""
         return self._base.alone()
 
-    def _mine(self, table: sa.Table, *columns: sa.Column[Any]) -> sa.Select[Any]:
+    def _mine(self, table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         return sa.select(*(columns or (table,))).where(table.c.site == self.site)
 
     # -- events ------------------------------------------------------------------------------------------------
@@ -240,6 +240,12 @@ class Store:
             if row.status in {Status.CONFIRMED, Status.REPAIRED} and (row.link or not event.candidates)
         ]
         return sorted(found, key=lambda k: (k.start, k.link))
+
+    def mark(self) -> str:
+        """Return what changes with each run and each change of an event."""
+        with self._base.work() as connection:
+            newest = (connection.execute(self._mine(t, sa.func.max(t.c.number))).scalar() for t in (RUNS, CHANGES))
+            return "-".join(str(number or 0) for number in newest)
 
     # -- progress ----------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Watch:
         stack.callback(self._spool.close)
         stack.callback(self._keep_series)
         self._series: list[xr.Dataset] = []
-        self._series_at = monotonic()
+        self._rest = self._series_at = monotonic()
         self._late = False
         self._late_at = self._heard = monotonic()
         self._stamp = self._inputs()
@@ -98,14 +98,24 @@ class Watch:
 
     # -- what becomes of it ------------------------------------------------------------------------------------
 
-    def advance(self, *, final: bool = False) -> Taken | None:
-        """Take the steps that have become complete, if there are any; `final` waits for nothing more.
+    def advance(self, *, final: bool = False, busy: bool = False) -> Taken | None:
+        """Take the steps that have become complete, if there are any.
+
+        Parameters
+        ----------
+        final : bool
+            Wait for nothing more.
+        busy : bool
+            More readings are coming in: leave as much time to them as the last run took, so that more is taken at once.
 
         Raises
         ------
         LeakdetectError
             As `pipeline.detect`.
         """
+        begun = monotonic()
+        if busy and begun < self._rest:
+            return None
         self._renew()
         quiet = self._recent.quiet(self._patience)
         limit = self._limit(quiet, final=final)
@@ -131,6 +141,7 @@ class Watch:
             self._next = outcome.until + self._job.step
             self._recent.forget(outcome.until - quality.CONTEXT - 2 * _DAY)
         self._say_quiet(quiet)
+        self._rest = 2 * monotonic() - begun
         return Taken([event for event in outcome.events if event.id in outcome.raised], outcome)
 
     def _limit(self, quiet: np.ndarray, *, final: bool) -> np.datetime64 | None:
@@ -197,7 +208,8 @@ class Watch:
         for one in said:
             self._tell(f"{one.sensor} {'has been silent since' if one.silent else 'speaks again, until'} {one.last}Z")
         if self._store is not None:
-            self._store.tell_quiet(self.site.alerts, [one for one in said if one.silent])
+            worth = [one for one, s in zip(said, turned, strict=True) if one.silent and not self.decoder.personal[s]]
+            self._store.tell_quiet(self.site.alerts, worth)
 
     def follow(self, source: Source, stop: Callable[[], bool]) -> Iterator[Taken]:
         """Take what a source gives until it ends or `stop` says so; yield what came of it."""
@@ -208,7 +220,7 @@ class Watch:
                     break
                 self.receive(list(arrival.raw))
                 arrival.kept()
-                if (taken := self.advance()) is not None:
+                if (taken := self.advance(busy=bool(arrival.raw))) is not None:
                     yield taken
             else:
                 return

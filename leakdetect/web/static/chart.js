@@ -1,0 +1,163 @@
+// Readings of a sensor and what was expected of it, to zoom. The server thins out what is drawn.
+
+import { button, h, locale, number, s, say, time, unit, zoneOf } from "./base.js";
+
+const HEIGHT = 300;
+const EDGE = { left: 56, right: 12, top: 10, bottom: 34 };
+const STEPS = [300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 345600, 604800, 1209600, 2592000, 7776000, 15552000, 31104000];
+
+function ticks(low, high, count) {
+  const raw = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= raw);
+  const found = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9; v += step) found.push(v);
+  return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+}
+
+function path(points) {
+  let text = "";
+  let pen = "M";
+  for (const point of points) {
+    if (point === null) pen = "M";
+    else {
+      text += `${pen}${point[0].toFixed(1)} ${point[1].toFixed(1)}`;
+      pen = "L";
+    }
+  }
+  return text;
+}
+
+function ribbon(xs, low, high) {
+  let text = "";
+  let run = [];
+  const flush = () => {
+    if (run.length > 1) {
+      const back = run.map((i) => `L${xs[i].toFixed(1)} ${low[i].toFixed(1)}`).reverse().join("");
+      text += `${run.map((i, k) => `${k ? "L" : "M"}${xs[i].toFixed(1)} ${high[i].toFixed(1)}`).join("")}${back}Z`;
+    }
+    run = [];
+  };
+  xs.forEach((_, i) => { if (low[i] === null || high[i] === null) flush(); else run.push(i); });
+  flush();
+  return text;
+}
+
+export function chartOf(series, site, events, window_) {
+  const svg = s("svg", { class: "chart", "aria-hidden": "true" });
+  const stage = h("div", { class: "stage", tabindex: "0", role: "group" }, svg);
+  const [first, last] = [series.time[0] ?? series.first, (series.time.at(-1) ?? series.last) + series.step_s];
+  const span = Math.max(last - first, series.step_s, 1);
+  const numbers = (lists) => lists.flat().filter((v) => v !== null);
+  const measured = numbers([series.low, series.high]);
+  const bands = [-2, 2].map((k) => series.expected.map((v, i) => (v === null ? null : v + k * (series.expected_sd[i] ?? 0))));
+  const all = numbers([measured, ...bands]);
+  const zone = zoneOf(site);
+  const clock = (seconds, style) => new Intl.DateTimeFormat(locale(), { ...style, timeZone: zone }).format(seconds * 1000);
+
+  function draw() {
+    const width = Math.max(svg.getBoundingClientRect().width, 200);
+    svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    if (!all.length) {
+      svg.replaceChildren(s("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, say("nothing_measured")));
+      return;
+    }
+    const [low, high] = [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
+    const pad = (high - low || 1) * 0.06;
+    const x = (t) => EDGE.left + ((t - first) / span) * (width - EDGE.left - EDGE.right);
+    const y = (v) => EDGE.top + ((high + pad - v) / (high - low + 2 * pad)) * (HEIGHT - EDGE.top - EDGE.bottom);
+    const level = (list) => list.map((v) => (v === null ? null : y(v)));
+    const xs = series.time.map((t) => x(t + series.step_s / 2));
+    const line = (list) => path(list.map((v, i) => (v === null ? null : [xs[i], y(v)])));
+    const wanted = span / Math.max(Math.floor((width - EDGE.left) / 95), 2);
+    const step = STEPS.find((k) => k >= wanted) ?? STEPS.at(-1);
+    const style = step < 86400 ? { hour: "2-digit", minute: "2-digit", day: "numeric", month: "numeric" }
+      : step < 2592000 ? { day: "numeric", month: "short" } : { month: "short", year: "numeric" };
+    const marks = [];
+    for (let t = Math.ceil(first / step) * step; t <= last; t += step) marks.push(t);
+    const sides = ticks(low, high, 5);
+    const shades = events.filter((e) => e.number && Date.parse(e.start) / 1000 < last).map((e) => {
+      const from = Math.max(x(Math.max(Date.parse(e.start) / 1000, first)), EDGE.left);
+      const to = e.end ? Math.min(x(Date.parse(e.end) / 1000), width - EDGE.right) : width - EDGE.right;
+      return to > from ? [
+        s("rect", { class: "shade", x: from, y: EDGE.top, width: to - from, height: HEIGHT - EDGE.top - EDGE.bottom, fill: e.colour }),
+        s("path", { class: "onset", d: `M${from} ${EDGE.top}V${HEIGHT - EDGE.bottom}`, stroke: e.colour }),
+        s("text", { x: from + 4, y: EDGE.top + 12, fill: e.colour, class: "strong" }, String(e.number)),
+      ] : [];
+    });
+    svg.replaceChildren(
+      ...shades.flat(),
+      ...sides.found.flatMap((v) => [
+        s("path", { class: "rule", d: `M${EDGE.left} ${y(v)}H${width - EDGE.right}` }),
+        s("text", { x: EDGE.left - 6, y: y(v) + 4, "text-anchor": "end" }, number(v, sides.digits)),
+      ]),
+      ...marks.flatMap((t) => [
+        s("path", { class: "tick", d: `M${x(t)} ${HEIGHT - EDGE.bottom}v5` }),
+        s("text", { x: x(t), y: HEIGHT - EDGE.bottom + 19, "text-anchor": x(t) > width - 40 ? "end" : "middle" }, clock(t, style)),
+      ]),
+      s("path", { class: "band", d: ribbon(xs, level(bands[0]), level(bands[1])) }),
+      s("path", { class: "expected", d: line(series.expected) }),
+      s("path", { class: "extent", d: ribbon(xs, level(series.low), level(series.high)) }),
+      s("path", { class: "measured", d: line(series.measured) }),
+      pick,
+    );
+  }
+
+  // Choosing a part by dragging, by keys and by buttons: each asks the server for that part.
+  const pick = s("rect", { class: "pick", y: EDGE.top, height: HEIGHT - EDGE.top - EDGE.bottom, width: 0 });
+  let from = null;
+  const at = (event) => {
+    const shown = svg.getBoundingClientRect();
+    const part = (event.clientX - shown.left - EDGE.left) / (shown.width - EDGE.left - EDGE.right);
+    return Math.min(Math.max(part, 0), 1);
+  };
+  const place = (part) => EDGE.left + part * (svg.getBoundingClientRect().width - EDGE.left - EDGE.right);
+  svg.addEventListener("pointerdown", (event) => { from = at(event); svg.setPointerCapture(event.pointerId); });
+  svg.addEventListener("pointermove", (event) => {
+    if (from === null) return;
+    const [a, b] = [from, at(event)].sort((u, v) => u - v);
+    pick.setAttribute("x", place(a));
+    pick.setAttribute("width", place(b) - place(a));
+  });
+  svg.addEventListener("pointerup", (event) => {
+    if (from === null) return;
+    const [a, b] = [from, at(event)].sort((u, v) => u - v);
+    from = null;
+    pick.setAttribute("width", 0);
+    if (b - a > 0.01) window_(first + a * span, first + b * span);
+  });
+  const clamp = (a, b) => {
+    const length = Math.min(b - a, series.last - series.first + 1);
+    const begin = Math.min(Math.max(a, series.first), series.last + 1 - length);
+    window_(begin, begin + Math.max(length, 3600));
+  };
+  const zoom = (by) => { const middle = first + span / 2; clamp(middle - (span * by) / 2, middle + (span * by) / 2); };
+  const move = (by) => clamp(first + span * by, last + span * by);
+  const whole = () => window_(null, null);
+  stage.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey) return;
+    const act = { "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: whole, ArrowLeft: () => move(-0.5), ArrowRight: () => move(0.5) }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  const [least, most] = measured.length ? [measured.reduce((a, b) => Math.min(a, b)), measured.reduce((a, b) => Math.max(a, b))] : [null, null];
+  const text = say("chart_of", {
+    sensor: series.sensor, quantity: say(`${series.quantity}_q`), unit: unit(series.unit), start: time(first, site), end: time(last, site),
+    low: number(least), high: number(most),
+  });
+  stage.setAttribute("aria-label", `${text}. ${say("series_help")}`);
+  new ResizeObserver(draw).observe(svg);
+  return h("div", { class: "figure" },
+    h("p", { class: "caption" }, text),
+    stage,
+    h("div", { class: "tools" },
+      button("+", () => zoom(0.5), { "aria-label": say("zoom_in"), id: "zoom-in" }),
+      button("−", () => zoom(2), { "aria-label": say("zoom_out"), id: "zoom-out" }),
+      button("←", () => move(-0.5), { "aria-label": say("left"), id: "move-left" }),
+      button("→", () => move(0.5), { "aria-label": say("right"), id: "move-right" }),
+      button(say("zoom_all"), whole, { id: "zoom-all" }),
+      h("span", { class: "keys" },
+        h("span", { class: "key" }, h("i", { class: "l-measured" }), say("measured")),
+        h("span", { class: "key" }, h("i", { class: "l-expected" }), say("expected")))));
+}

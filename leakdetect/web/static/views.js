@@ -1,0 +1,213 @@
+// One function a page: it asks for what it shows and returns its elements.
+
+import { ask, button, chip, flow, h, link, number, percent, say, siteUrl, state, table, tag, tell, time, unit } from "./base.js";
+import { chartOf } from "./chart.js";
+import { mapOf } from "./map.js";
+
+const right = (text) => ({ text, right: true });
+const left = (text) => ({ text });
+
+export async function overview() {
+  state.sites = await ask("/api/sites");
+  const rows = state.sites.map((site) => [
+    h("a", { href: link(site.id, "events") }, site.name),
+    site.error ? h("span", { class: "bad" }, site.error) : String(site.open),
+    site.new ? tag(String(site.new), "new") : "0",
+    flow(site.flow_m3h), percent(site.usable), time(site.until, site.id),
+    `${time(site.last_run, site.id)} ${site.outcome}`,
+  ]);
+  const heads = [left(say("site")), left(say("open_leaks")), left(say("new")), right(say("flow")), right(say("usable_week")), left(say("until")), left(say("last_run"))];
+  return { title: say("sites"), parts: [table(say("sites"), heads, rows)] };
+}
+
+function eventTable(site, events) {
+  if (!events.length) return h("p", {}, say("no_events"));
+  const heads = [left(say("event")), left(say("status")), left(say("kind")), left(say("began")), left(say("ended")), right(say("flow")), right(say("lost_all")), left(say("first_pipe"))];
+  return table(say("events"), heads, events.map((e) => [
+    [chip(e), " ", h("a", { href: link(site, "event", { id: e.id }) }, e.id), e.new ? tag(say("is_new"), "new") : null],
+    tag(say(e.status), e.status), say(e.kind), time(e.start, site, true), time(e.end, site, true), flow(e.flow_m3h),
+    e.lost_m3 === null ? "–" : `${number(e.lost_m3, 0)}\u00a0m³`, e.first_link ?? "–",
+  ]));
+}
+
+export async function events(site, query) {
+  const [found, map] = await Promise.all([ask(siteUrl(site, "events")), ask(siteUrl(site, "map"))]);
+  const running = found.filter((e) => e.number);
+  const everything = query.get("show") === "all";
+  const list = h("div", {}, eventTable(site, everything ? found : running));
+  const choice = h("select", { id: "show", change: () => { location.hash = link(site, "events", choice.value === "all" ? { show: "all" } : {}); } },
+    h("option", { value: "open", selected: !everything }, `${say("only_open")} (${running.length})`),
+    h("option", { value: "all", selected: everything }, `${say("all")} (${found.length})`));
+  const name = state.sites.find((one) => one.id === site)?.name ?? site;
+  const go = (spot) => {
+    const event = running.find((e) => String(e.number) === spot.text);
+    if (event) location.hash = link(site, "event", { id: event.id });
+  };
+  return {
+    title: say("events"),
+    parts: [
+      h("p", { class: "choice" }, h("label", { for: "show" }, say("show")), " ", choice), list,
+      h("h2", {}, say("map")), mapOf(map, say("map_of", { name, events: String(running.length) }), go),
+    ],
+  };
+}
+
+const fact = (name, value, more = "") => h("div", {}, h("dt", {}, name), h("dd", {}, h("strong", {}, value), more ? h("small", {}, more) : null));
+
+export async function event(site, query, refresh) {
+  const id = query.get("id") ?? "";
+  const [e, map] = await Promise.all([ask(siteUrl(site, "event", { id })), ask(siteUrl(site, "map", { id }))]);
+  const between = (low, high) => say("between", { low, high });
+  const money = e.money === null ? "" : `${number(e.money, 0)}\u00a0${e.currency}`;
+  const facts = h("dl", { class: "facts" },
+    fact(say("status"), say(e.status), say(e.kind)),
+    fact(say("began"), time(e.start, site), between(time(e.start_low, site), time(e.start_high, site))),
+    fact(say("raised"), time(e.raised_at, site)),
+    e.end ? fact(say("ended"), time(e.end, site)) : null,
+    fact(say("flow"), flow(e.flow_m3h), `${between(flow(e.flow_low), flow(e.flow_high))} · ${flow(e.flow_raised_m3h)} ${say("flow_raised")}`),
+    fact(say("lost_all"), `${number(e.lost_m3, 0)}\u00a0m³`, `${money} · ${number(e.month_m3, 0)}\u00a0m³ ${say("month")}`),
+    e.zone_pipes ? fact(say("zone"), say("zone_text", { n: String(e.zone_pipes), length: number(e.zone_length_m, 0), p: percent(e.zone_probability) })) : null);
+  const see = (sensor) => h("a", { href: link(site, "series", { sensor, since: e.window[0] ?? "", until: e.window[1] ?? "" }) }, sensor);
+  const parts = [
+    h("p", {}, h("a", { href: link(site, "events") }, `← ${say("back")}`)), facts, word(site, e, refresh),
+    map.exists ? [h("h2", {}, say("map")), mapOf(map, say("map_event"), null)] : null,
+    e.candidates.length ? [h("h2", {}, say("candidates")),
+      table(say("candidates"), [left(say("pipe")), right(say("rank")), right(say("probability")), right(`${say("length")} (m)`)],
+        e.candidates.map((c, i) => [c.link, String(i + 1), percent(c.probability), number(c.length_m, 0)]), true)] : null,
+    e.evidence.length ? [h("h2", {}, say("evidence")),
+      table(say("evidence"), [left(say("sensor")), right(say("share"))], e.evidence.map((v) => [see(v.sensor), percent(v.share)]), true)] : null,
+    e.history.length ? [h("h2", {}, say("history")),
+      table(say("history"), [left(say("when")), left(say("who")), left(say("what")), left(say("pipe")), left(say("why"))],
+        e.history.map((c) => [time(c.at, site), c.run === null ? c.by : say("run", { n: String(c.run) }), say(c.status), c.link || "–", c.why || "–"]))] : null,
+    h("p", { class: "soft" }, say("note_interval")),
+  ];
+  return { title: `${say("event")} ${e.id}`, parts };
+}
+
+// What a person says of an event.
+function word(site, e, refresh) {
+  if (state.me.role === "reader") return h("p", { class: "soft" }, say("reader_only"));
+  const pipes = h("datalist", { id: "pipes" }, e.candidates.map((c) => h("option", { value: c.link })));
+  const radio = (status, text) => h("label", {}, h("input", { type: "radio", name: "status", value: status, required: true }), ` ${text}`);
+  const note = h("p", { role: "alert", class: "bad" });
+  async function send(submitted) {
+    submitted.preventDefault();
+    const given = Object.fromEntries(new FormData(form));
+    const plain = given.status === "dismissed" ? { ...given, pipe: "", time: "" } : given;
+    note.textContent = "";
+    try {
+      const after = await ask(siteUrl(site, "words"), { event: e.id, ...plain });
+      form.reset();
+      await refresh();
+      state.saved = site; // the line will tell of it too
+      tell(say("saved", { status: say(after.status) }));
+    } catch (error) {
+      note.textContent = say("failed", { why: error.message });
+    }
+  }
+  const form = h("form", { class: "word", submit: send, id: "word" },
+    h("fieldset", {}, h("legend", {}, say("say")), radio("confirmed", say("confirm")), radio("dismissed", say("dismiss")), radio("repaired", say("repair"))),
+    h("label", {}, say("say_pipe"), h("input", { name: "pipe", list: "pipes", maxlength: 200, autocomplete: "off" })), pipes,
+    h("label", {}, say("say_time"), h("input", { name: "time", type: "datetime-local" })),
+    h("label", { class: "wide" }, say("why"), h("input", { name: "why", maxlength: 1000, autocomplete: "off" })),
+    h("button", { type: "submit" }, say("save")), note);
+  return form;
+}
+
+export async function series(site, query, refresh) {
+  const [found, list] = await Promise.all([ask(siteUrl(site, "quality")), ask(siteUrl(site, "events"))]);
+  const names = found.sensors.map((one) => one.name).sort((a, b) => a.localeCompare(b, state.lang, { numeric: true }));
+  const flows = found.sensors.filter((one) => one.quantity === "flow").map((one) => one.name);
+  const sensor = query.get("sensor") ?? flows[0] ?? names[0];
+  if (sensor === undefined) return { title: say("series"), parts: [h("p", {}, say("nothing_measured"))] };
+  const [since, until] = ["since", "until"].map((key) => query.get(key) ?? "");
+  const got = await ask(siteUrl(site, "series", { sensor, since, until }));
+  const go = (values, name = sensor) => {
+    history.replaceState(null, "", link(site, "series", { sensor: name, ...values }));
+    return refresh();
+  };
+  const iso = (seconds) => new Date(seconds * 1000).toISOString();
+  const window_ = (a, b) => go(a === null ? {} : { since: iso(a), until: iso(b) });
+  const choice = h("select", { id: "sensor", change: () => go({ since, until }, choice.value) },
+    names.map((name) => h("option", { value: name, selected: name === sensor }, name)));
+  const rows = () => got.time.map((t, i) => [time(t, site), number(got.measured[i]), number(got.low[i]), number(got.high[i]), number(got.expected[i]), percent(got.usable[i])]);
+  const heads = [left(say("time")), right(`${say("measured")} (${unit(got.unit)})`), right("min"), right("max"), right(say("expected_short")), right(say("usable"))];
+  const details = h("details", {}, h("summary", {}, say("table")));
+  details.addEventListener("toggle", () => { if (details.open && details.children.length === 1) details.append(table(say("series"), heads, rows())); });
+  return {
+    title: say("series"),
+    parts: [h("p", { class: "choice" }, h("label", { for: "sensor" }, say("sensor")), " ", choice), chartOf(got, site, list, window_), details],
+  };
+}
+
+export async function quality(site) {
+  const found = await ask(siteUrl(site, "quality"));
+  const flags = ["missing", "stuck", "spike", "range", "drift", "clock"].filter((flag) => found.sensors.some((one) => one.flags[flag] > 0));
+  const heads = [left(say("sensor")), left(say("quantity")), left(say("unit")), right(say("usable")), ...flags.map((flag) => right(say(flag)))];
+  const rows = found.sensors.map((one) => [
+    h("a", { href: link(site, "series", { sensor: one.name }) }, one.name), say(`${one.quantity}_q`), unit(one.unit),
+    h("span", { class: one.usable < 0.9 ? "bad" : null }, percent(one.usable)), ...flags.map((flag) => (one.flags[flag] > 0 ? percent(one.flags[flag]) : "–")),
+  ]);
+  const runs = found.runs.map((run) => [String(run.number), time(run.started, site), run.outcome, time(run.until, site), run.new === null ? "–" : String(run.new), percent(run.usable), run.note || "–"]);
+  return {
+    title: say("quality"),
+    parts: [
+      found.since ? h("p", { class: "soft" }, `${say("period", { start: time(found.since, site), end: time(found.until, site) })}. ${say("meters_hidden")}`) : null,
+      table(say("quality"), heads, rows),
+      h("dl", { class: "meanings" }, flags.map((flag) => h("div", {}, h("dt", {}, say(flag)), h("dd", {}, say(`${flag}_meaning`))))),
+      h("h2", {}, say("runs")),
+      table(say("runs"), [left("n°"), left(say("last_run")), left(say("outcome")), left(say("until")), right(say("new")), right(say("usable")), left(say("remark"))], runs),
+    ],
+  };
+}
+
+export async function kpi(site) {
+  tell(say("computing"));
+  const found = await ask(siteUrl(site, "kpi", { lang: state.lang }));
+  tell("");
+  const parts = [h("p", { class: "soft" }, say("period", { start: time(found.since, site), end: time(found.until, site) }))];
+  const districts = [...new Set(found.figures.map((f) => f.district))];
+  const heads = [left(say("figure")), right(say("value")), left(say("unit")), left(say("interval")), left(say("remark"))];
+  for (const district of districts) {
+    const mine = found.figures.filter((f) => f.district === district);
+    if (districts.length > 1) parts.push(h("h2", {}, district ? say("district", { name: district }) : say("whole")));
+    for (const group of new Set(mine.map((f) => f.group))) {
+      const known = mine.filter((f) => f.group === group && f.value !== null);
+      if (!known.length) continue;
+      parts.push(h(districts.length > 1 ? "h3" : "h2", {}, group));
+      parts.push(table(`${group} ${district}`, heads, known.map((f) => [
+        f.label, f.name === "eu_in_scope" ? say(f.value ? "yes" : "no") : number(f.value), f.unit || "–", f.low === null ? "–" : say("between", { low: number(f.low), high: number(f.high) }), f.notes.join(", ") || "–",
+      ])));
+    }
+    const lacks = [...new Set(mine.flatMap((f) => f.missing))];
+    if (lacks.length) parts.push(h("h3", {}, say("missing_keys")), h("ul", {}, lacks.map((key) => h("li", {}, h("code", {}, key), `: ${mine.filter((f) => f.missing.includes(key)).map((f) => f.label).join("; ")}`))));
+  }
+  return { title: say("kpi"), parts };
+}
+
+export async function audit() {
+  const lines = await ask("/api/audit");
+  const rest = (line) => Object.entries(line).filter(([key, value]) => !["at", "user", "address", "action"].includes(key) && value).map(([key, value]) => `${key}: ${value}`).join(", ");
+  const heads = [left(say("when")), left(say("who")), left(say("address")), left(say("what")), left(say("remark"))];
+  return { title: say("audit"), parts: [table(say("audit"), heads, lines.map((line) => [time(line.at), line.user, line.address, line.action, rest(line) || "–"]))] };
+}
+
+export function login(done) {
+  const note = h("p", { role: "alert", class: "bad" });
+  const form = h("form", {
+    class: "login",
+    submit: async (submitted) => {
+      submitted.preventDefault();
+      note.textContent = "";
+      try {
+        await done(await ask("/api/login", Object.fromEntries(new FormData(form))));
+      } catch (error) {
+        note.textContent = say("failed", { why: error.message });
+      }
+    },
+  },
+  h("label", {}, say("name"), h("input", { name: "name", autocomplete: "username", required: true, maxlength: 64 })),
+  h("label", {}, say("password"), h("input", { name: "password", type: "password", autocomplete: "current-password", required: true, maxlength: 256 })),
+  h("button", { type: "submit" }, say("login")), note);
+  return { title: say("login"), parts: [form] };
+}

@@ -1,0 +1,273 @@
+"""Results as plain values for the browser: no computing beyond sums, means of what is drawn, and units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from leakdetect.events import Event, iso
+from leakdetect.plot import colour, window
+from leakdetect.report import facts
+from leakdetect.report.geojson import finite
+from leakdetect.report.language import language
+from leakdetect.report.quality import quality
+from leakdetect.report.svgmap import Map
+from leakdetect.schema import SENSOR, TIME, Flag
+from leakdetect.units import M3H, factor
+from leakdetect.web import shapes
+from leakdetect.web.sites import Results
+
+CANDIDATES = 10  # pipes listed of an event
+_WEEK = np.timedelta64(7, "D")
+_SECOND = np.timedelta64(1, "s")
+
+Floats = NDArray[np.float64]
+
+
+def _text(time: np.datetime64) -> str:
+    return iso(time) or ""
+
+
+# -- sites ----------------------------------------------------------------------------------------------------------
+
+
+def card(name: str, results: Results, runs: Sequence[dict[str, Any]]) -> shapes.SiteCard:
+    """Return a site as the overview shows it."""
+    now = results.now
+    active = [facts.current(event) for event in facts.in_order(results.events)[0]]
+    late = results.data.isel({TIME: results.data[TIME].values > now - _WEEK})
+    usable = late["usable"].values if "usable" in late else np.isfinite(late["reading"].values)
+    last = runs[-1] if runs else {}
+    return shapes.SiteCard(
+        id=name,
+        name=results.site.name,
+        timezone=results.site.timezone,
+        open=len(active),
+        new=sum(facts.is_new(event, now) for event in active),
+        flow_m3h=round(sum(event.flow_m3h for event in active if np.isfinite(event.flow_m3h)), 3),
+        usable=float(usable.mean()) if usable.size else None,
+        until=None if np.isnat(now) else _text(now),
+        last_run=last.get("started"),
+        outcome=str(last.get("outcome", "")),
+        error=str(last.get("error") or ""),
+    )
+
+
+def failed(name: str, title: str, error: str) -> shapes.SiteCard:
+    """Return a site that cannot be shown."""
+    return shapes.SiteCard(
+        id=name,
+        name=title,
+        timezone="UTC",
+        open=0,
+        new=0,
+        flow_m3h=0.0,
+        usable=None,
+        until=None,
+        last_run=None,
+        outcome="",
+        error=error,
+    )
+
+
+# -- events ---------------------------------------------------------------------------------------------------------
+
+
+def _row(results: Results, raised: Event, number: int | None) -> dict[str, Any]:
+    event = facts.current(raised)
+    return {
+        "id": event.id,
+        "number": None if number is None else number + 1,
+        "colour": "" if number is None else colour(number),
+        "status": str(event.status),
+        "kind": str(event.kind),
+        "new": facts.is_active(event) and facts.is_new(event, results.now),
+        "raised_at": _text(event.raised_at),
+        "start": _text(event.start),
+        "end": iso(event.end),
+        "flow_m3h": finite(event.flow_m3h),
+        "lost_m3": finite(facts.lost(raised).best),
+        "first_link": event.candidates[0].link if event.candidates else None,
+    }
+
+
+def rows(results: Results) -> list[shapes.EventRow]:
+    """Return all events: those that may still run first, newest first."""
+    active, over = facts.in_order(results.events)
+    return [shapes.EventRow(**_row(results, event, i)) for i, event in enumerate(active)] + [
+        shapes.EventRow(**_row(results, event, None)) for event in over
+    ]
+
+
+def full(results: Results, event_id: str, history: Sequence[dict[str, Any]]) -> shapes.EventFull:
+    """Return one event; `event_id` is one of the results'."""
+    active, over = facts.in_order(results.events)
+    raised = next(event for event in (*active, *over) if event.id == event_id)
+    event, lost = facts.current(raised), facts.lost(raised)
+    site, data = results.site, results.data
+    known = {str(name) for name in data[SENSOR].values}
+    times = data[TIME].values
+    return shapes.EventFull(
+        **_row(results, raised, active.index(raised) if raised in active else None),
+        start_low=_text(event.start_low),
+        start_high=_text(event.start_high),
+        flow_low=finite(event.flow_low),
+        flow_high=finite(event.flow_high),
+        flow_raised_m3h=finite(raised.flow_m3h),
+        lost_low=finite(lost.low),
+        lost_high=finite(lost.high),
+        month_m3=finite(facts.monthly(raised)),
+        money=finite(lost.best * site.costs.water_per_m3),
+        currency=site.costs.currency,
+        zone_pipes=len(event.zone.links),
+        zone_length_m=finite(event.zone.length_m),
+        zone_probability=finite(event.zone.probability),
+        candidates=[
+            shapes.Candidate(link=c.link, probability=finite(c.probability), length_m=_length(results, c.link))
+            for c in event.candidates[:CANDIDATES]
+        ],
+        evidence=[shapes.Evidence(sensor=e.sensor, share=finite(e.share)) for e in event.evidence if e.sensor in known],
+        history=[
+            shapes.Change(
+                **{key: change[key] or "" for key in ("at", "by", "status", "why", "link")}, run=change["run"]
+            )
+            for change in history
+        ],
+        model=event.model,
+        data_until=_text(event.data_until),
+        window=[_text(time) for time in window(event, times[0], times[-1])] if times.size else [],
+    )
+
+
+def _length(results: Results, link: str) -> float | None:
+    network = results.network
+    if network is None or not network.has_link(link):
+        return None
+    return finite(float(network.length[network.link(link)]))
+
+
+# -- map ------------------------------------------------------------------------------------------------------------
+
+
+def map_of(results: Results, event_id: str = "") -> shapes.MapView:
+    """Return the whole network with every open event, or the surroundings of one event."""
+    nothing = shapes.MapView(exists=False, box=[], pipes="", zones=[], spots=[], labels=[])
+    if results.drawing is None:
+        return nothing
+    active, over = facts.in_order(results.events)
+    if not event_id:
+        return _drawn(results, results.drawing.overview([facts.current(event) for event in active]))
+    raised = next(event for event in (*active, *over) if event.id == event_id)
+    near = results.drawing.closeup(facts.current(raised), active.index(raised) if raised in active else 0)
+    return nothing if near is None else _drawn(results, near)
+
+
+def _drawn(results: Results, view: Map) -> shapes.MapView:
+    box = view.box
+    return shapes.MapView(
+        exists=True,
+        box=[box.x, box.y, box.width, box.height],
+        pipes=view.pipes or results.base,
+        zones=[shapes.Stroke(path=z.path, colour=z.colour, title=z.title, area=z.area) for z in view.zones],
+        spots=[shapes.Spot(x=m.x, y=m.y, kind=m.kind, title=m.title, colour=m.colour, text=m.text) for m in view.marks],
+        labels=[shapes.Label(x=t.x, y=t.y, text=t.text, anchor=t.anchor) for t in view.labels],
+    )
+
+
+# -- readings -------------------------------------------------------------------------------------------------------
+
+
+def quality_of(results: Results, runs: Sequence[dict[str, Any]]) -> shapes.Quality:
+    """Return how good the readings are, the least usable sensor first, and the newest runs."""
+    data = results.data
+    times = data[TIME].values
+    sensors = [
+        shapes.Sensor(
+            name=r.name, element=r.element, quantity=r.quantity, unit=r.unit, dma=r.dma, usable=r.usable,
+            flags={str(f.name).lower(): share for f, share in zip(Flag, r.flags, strict=True)},
+        )
+        for r in quality(data, results.site.privacy.smallest_group, language("en"))
+    ]  # fmt: skip
+    told = [
+        shapes.Run(
+            number=run["number"], started=run["started"], outcome=str(run.get("outcome", "")), until=run.get("until"),
+            new=run.get("new"), usable=finite(run["quality"]["usable"]) if "quality" in run else None,
+            note=str(run.get("error") or run.get("note") or ""),
+        )
+        for run in reversed(runs[-20:])
+    ]  # fmt: skip
+    ends = (_text(times[0]), _text(times[-1])) if times.size else (None, None)
+    return shapes.Quality(since=ends[0], until=ends[1], sensors=sensors, runs=told)
+
+
+def series_of(
+    data: xr.Dataset, sensor: str, since: np.datetime64 | None, until: np.datetime64 | None, points: int
+) -> shapes.Series:
+    """Return a sensor's readings between two times, in at most `points` buckets.
+
+    Parameters
+    ----------
+    data : Dataset
+        With the sensor among its own.
+    sensor : str
+    since, until : datetime64 or None
+        UTC; from the first and to the last reading where there is none.
+    points : int
+    """
+    one = data.sel({SENSOR: sensor})
+    times = one[TIME].values
+    first = int(np.searchsorted(times, since)) if since is not None else 0
+    last = int(np.searchsorted(times, until, side="right")) if until is not None else times.size
+    first, last = min(first, times.size), max(min(first, times.size), last)
+    one, shown = one.isel({TIME: slice(first, last)}), times[first:last]
+    size = max(-(-shown.size // points), 1)
+    starts = np.arange(0, shown.size, size)
+    quantity, unit = str(one["quantity"].values), str(one["unit"].values)
+    if quantity == "flow":
+        unit = "m3/h"
+    scale = M3H if quantity == "flow" else 1 / factor(quantity, unit)
+
+    def values(name: str) -> Floats:
+        if name not in one:
+            return np.full(shown.size, np.nan)
+        return np.asarray(one[name].values, dtype=np.float64) * scale
+
+    measured = values("reading")
+    usable = np.asarray(one["usable"].values if "usable" in one else np.isfinite(measured), dtype=np.float64)
+    step = int((times[1] - times[0]) / _SECOND) if times.size > 1 else 0
+    seconds = shown.astype("datetime64[s]").astype(np.int64)
+    ends = times[[0, -1]].astype("datetime64[s]").astype(np.int64) if times.size else np.zeros(2, dtype=np.int64)
+    return shapes.Series(
+        sensor=sensor,
+        quantity=quantity,
+        unit=unit,
+        first=int(ends[0]),
+        last=int(ends[1]),
+        step_s=step * size,
+        time=seconds[starts].tolist(),
+        measured=_plain(_mean(measured, starts)),
+        low=_plain(np.fmin.reduceat(measured, starts)) if starts.size else [],
+        high=_plain(np.fmax.reduceat(measured, starts)) if starts.size else [],
+        expected=_plain(_mean(values("expected"), starts)),
+        expected_sd=_plain(_mean(values("expected_sd"), starts)),
+        usable=_mean(usable, starts).round(4).tolist(),
+    )
+
+
+def _mean(values: Floats, starts: NDArray[np.int64]) -> Floats:
+    """Return the mean of the numbers in each bucket, NaN where there is none."""
+    if not starts.size:
+        return np.zeros(0)
+    there = np.isfinite(values)
+    count = np.add.reduceat(there.astype(np.float64), starts)
+    total = np.add.reduceat(np.where(there, values, 0.0), starts)
+    mean: Floats = np.divide(total, count, out=np.full(starts.size, np.nan), where=count > 0)
+    return mean
+
+
+def _plain(values: Floats) -> list[float | None]:
+    return [None if not np.isfinite(v) else float(f"{v:.6g}") for v in values.tolist()]

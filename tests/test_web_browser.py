@@ -1,0 +1,230 @@
+"""The web page in a real browser: Debian's Chromium, by keyboard and on a phone's width, judged by axe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import sample_results as sample
+from web_site import PASSWORDS, make, make_users
+
+from leakdetect import pipeline
+from leakdetect.events import Status
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = os.environ.get("LEAKDETECT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+READY = "() => document.querySelector('main h1[tabindex]') && !document.getElementById('status').textContent"
+PAGES = {
+    "sites": "#/",
+    "events": "#/grid-sons/events?show=all",
+    "event": "#/grid-sons/event?id=growing-1",
+    "series": "#/grid-sons/series?sensor=in",
+    "quality": "#/grid-sons/quality",
+    "kpi": "#/grid-sons/kpi",
+    "audit": "#/audit",
+    "none": "#/grid-sons/event?id=none",
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that is served on this machine, and its site."""
+
+    url: str
+    folder: Path
+    cookie: Any
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        line = "NO BROWSER: the web page is not tested in one; install chromium or set LEAKDETECT_CHROMIUM"
+        os.write(2, f"\n{line}\n".encode())
+        pytest.skip(line)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    import uvicorn
+
+    from leakdetect.web.app import create_app
+    from leakdetect.web.binding import listening
+
+    home = tmp_path_factory.mktemp("web")
+    folder = make(home / "Grid & Sons")
+    page = create_app([folder], users=make_users(home / "users.json"), audit=home / "audit.jsonl", every=0.2)
+    with listening("127.0.0.1", 0) as place:
+        server = uvicorn.Server(uvicorn.Config(page, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{place.getsockname()[1]}/"
+        key, _ = page.state.page.gate.login("ada", PASSWORDS["ada"], "here")
+        yield Served(url, folder, {"name": page.state.page.gate.cookie, "value": key, "url": url})
+        page.state.page.marks.closing = True
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def opened(browser: Browser, served: Served, width: int = 1280) -> Page:
+    """Open the page as an admin; what it asks of elsewhere, and what goes wrong, is kept as `wrong`."""
+    page = browser.new_page(viewport={"width": width, "height": 844}, locale="en-GB")
+    page.context.add_cookies([served.cookie])
+    page.set_default_timeout(15_000)
+    wrong: list[str] = []
+    page.on("request", lambda asked: asked.url.startswith(served.url) or wrong.append(asked.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    page.wrong = wrong  # type: ignore[attr-defined]
+    page.goto(served.url)
+    page.get_by_role("heading", name="Sites").wait_for()
+    return page
+
+
+def visit(page: Page, served: Served, name: str) -> None:
+    page.evaluate("place => { location.hash = place }", PAGES[name])
+    page.wait_for_function(f"place => location.hash === place && ({READY})()", arg=PAGES[name])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_is_for_everyone(browser: Browser, served: Served, width: int, tmp_path: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(browser, served, width)
+    titles = set()
+    for name in PAGES:
+        visit(page, served, name)
+        titles.add(page.title())
+        found = Axe().run(page).response["violations"]
+        assert not [(v["id"], v["nodes"][0]["html"][:200]) for v in found], name
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+        assert page.evaluate("document.activeElement.tagName") == "H1"  # where a reader goes on
+        page.screenshot(path=tmp_path / f"{name}_{width}.png", full_page=True)
+    assert len(titles) == len(PAGES)
+    page.get_by_role("button", name="Français").press("Enter")
+    page.get_by_role("button", name="English").wait_for()
+    assert page.evaluate("document.documentElement.lang") == "fr"
+    visit(page, served, "quality")
+    assert page.get_by_role("heading", level=1).inner_text() == "Qualité des données"
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("button", name="Français").wait_for()
+    assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_login(browser: Browser, served: Served) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="fr-FR")
+    page.goto(served.url)
+    page.get_by_label("Mot de passe").fill("wrong-password")
+    page.get_by_label("Nom").fill("ada")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").get_by_text("name and password do not belong together").wait_for()
+    assert Axe().run(page).violations_count == 0
+    page.get_by_label("Mot de passe").fill(PASSWORDS["ada"])
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Grid & Sons").wait_for()
+    page.get_by_role("button", name="Se déconnecter").click()
+    page.get_by_label("Mot de passe").wait_for()
+    assert page.get_by_role("link", name="Grid & Sons").count() == 0
+    page.close()
+
+
+def test_names_do_no_harm(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    visit(page, served, "quality")
+    page.get_by_role("link", name=sample.NASTY).click()
+    page.get_by_role("heading", name="Series").wait_for()
+    assert page.get_by_label("Sensor").input_value() == sample.NASTY
+    assert page.evaluate("document.scripts.length") == 1
+    assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_by_keyboard_alone(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    page.goto(f"{served.url}{PAGES['event']}")
+    page.wait_for_function(READY)
+    for _ in range(12):  # back to the very first
+        page.keyboard.press("Shift+Tab")
+        if page.evaluate("document.activeElement.id") == "skip":
+            break
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    seen = []
+    while page.evaluate("document.activeElement.type") != "radio":
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.outerHTML"))
+        assert len(seen) < 10
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")  # dismissed
+    page.keyboard.press("ArrowDown")  # repaired
+    page.keyboard.press("Tab")
+    page.keyboard.type("p3")
+    page.keyboard.press("Enter")
+    page.get_by_text("Saved: repaired").wait_for()
+    assert pipeline.event(served.folder, "growing-1").status == Status.REPAIRED
+    [change] = pipeline.changes(served.folder, "growing-1")
+    assert (change["by"], change["link"]) == ("ada", "p3")
+    page.close()
+
+
+def test_series_and_map_are_enlarged(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    visit(page, served, "series")
+    whole = page.locator(".caption").inner_text()
+    page.locator(".stage").focus()
+    page.keyboard.press("+")
+    page.wait_for_function("old => document.querySelector('.caption').innerText !== old", arg=whole)
+    half = page.locator(".caption").inner_text()
+    assert "since=2024-02-25" in page.url
+    box = page.locator("svg.chart").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 200, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 100)
+    page.mouse.up()
+    page.wait_for_function("old => document.querySelector('.caption').innerText !== old", arg=half)
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_function("old => document.querySelector('.caption').innerText === old", arg=whole)
+    visit(page, served, "events")
+    view = page.locator("svg.map").get_attribute("viewBox")
+    assert view is not None
+    page.locator(".stage").focus()
+    page.keyboard.press("+")
+    nearer = page.locator("svg.map").get_attribute("viewBox")
+    assert nearer is not None
+    assert float(nearer.split()[2]) == pytest.approx(float(view.split()[2]) * 0.8)
+    page.locator("svg.map g.event").first.click()
+    page.wait_for_url("**/#/grid-sons/event?id=*")
+    assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_what_others_do_is_seen_at_once(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    visit(page, served, "events")
+    page.evaluate("document.body.dataset.same = 'yes'")
+    at = np.datetime64("2024-03-11T08:00")
+    pipeline.say(served.folder, "burst-1", Status.CONFIRMED, by="crew", at=at)
+    page.get_by_role("row", name="burst-1").get_by_text("confirmed").wait_for()
+    assert page.evaluate("document.body.dataset.same") == "yes"  # it was not loaded anew
+    page.close()
