@@ -33,15 +33,15 @@ class Topic(_Model):
     topic: Annotated[str, Field(min_length=1)]
     """A filter as MQTT has it."""
     format: Literal["json", "sparkplug"] = "json"
-    """What a message is: JSON, or Sparkplug in JSON."""
+    """``json``: an object, or an array of them; ``sparkplug``: an object with ``metrics``."""
     sensor: str = "{name}"
     """The sensor's name: ``{2}`` is the topic's second level, ``{name}`` what the message says."""
     name: str = "sensor"
-    """Key of the sensor's name (json)."""
+    """Key of the message that names the sensor."""
     time: str = "time"
-    """Key of the time (json)."""
+    """Key of the time."""
     value: str = "value"
-    """Key of the value (json)."""
+    """Key of the reading."""
 
     def named(self, topic: str, said: str) -> str:
         """Return the sensor's name; IndexError where the topic has no such level."""
@@ -62,21 +62,21 @@ class Mqtt(_Model):
     """
 
     url: str = ""
-    """Of the broker; ``${NAME}`` stands for an environment variable, here and below."""
+    """Of the broker: ``mqtt://host``, ``mqtts://host``."""
     client: str = ""
-    """The name by which the broker keeps what arrives while nobody listens: one a site."""
+    """By which the broker keeps what arrives while nobody listens: one a site."""
     user: str = ""
-    """Who logs in."""
+    """Where the server asks for one; may be ``${NAME}``."""
     password: str = ""
-    """Never written out: ``${NAME}`` of an environment variable."""
+    """``${NAME}`` of the environment: no secret stands here."""
     ca: str = ""
     """Certificates to trust, where they are not the system's."""
     certificate: str = ""
-    """Of leakdetect, where the broker asks for one."""
+    """File of the client's certificate."""
     private_key: str = ""
-    """Belongs to the certificate."""
+    """File of its key."""
     topics: list[Topic] = Field(default_factory=lambda: [Topic(topic="leakdetect/readings/#")], min_length=1)
-    """What the messages of a topic hold."""
+    """What is listened to."""
 
     @model_validator(mode="after")
     def _secrets(self) -> Self:
@@ -95,11 +95,11 @@ class Stream(_Model):
     """
 
     wait_seconds: Annotated[float, Field(ge=0, le=86400)] = 120.0
-    """How long a step waits for the readings due in it."""
+    """How long after a step its readings may arrive."""
     quiet_minutes: Annotated[float, Field(gt=0)] | None = None
-    """When a silent sensor is told of; four of its own steps, and an hour at least, where not given."""
+    """Without a reading until a sensor is reported; not given: four of its own steps, and an hour at least."""
     mqtt: Mqtt = Mqtt()
-    """Readings from an MQTT broker."""
+    """The broker."""
 
 
 class Alert(_Model):
@@ -111,35 +111,35 @@ class Alert(_Model):
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    """Tells alerts apart."""
+    """By which it is known; each its own."""
     webhook: str = ""
-    """URL that is sent JSON."""
+    """URL that JSON is sent to."""
     key: str = ""
-    """Signs what a webhook is sent; ``${NAME}`` of an environment variable."""
+    """Signs what a webhook is sent: ``${NAME}`` of the environment."""
     email: list[str] = Field(default_factory=list)
     """Who is written to."""
     sender: str = ""
-    """Who writes."""
+    """From whom."""
     smtp: str = ""
-    """Mail server: host or host:port."""
+    """Server: host, or host:port."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
-    """How the mail server is spoken to."""
+    """How the way to the server is encrypted."""
     ca: str = ""
     """Certificates to trust, where they are not the system's."""
     user: str = ""
-    """Who logs in to the mail server."""
+    """Where the server asks for one; may be ``${NAME}``."""
     password: str = ""
-    """Never written out: ``${NAME}`` of an environment variable."""
+    """``${NAME}`` of the environment: no secret stands here."""
     command: list[str] = Field(default_factory=list)
-    """A program and its arguments, in place of webhook or mail."""
+    """Program and its arguments, which reads JSON."""
     language: Literal["en", "fr"] = "en"
-    """Of messages."""
+    """Of the message."""
     quiet_hours: Annotated[str, Field(pattern=rf"^({_CLOCK}-{_CLOCK})?$")] = ""
-    """Messages wait then: ``22:00-06:00``, the site's time."""
+    """Messages wait, such as ``22:00-06:00``, the site's time."""
     worse: Annotated[float, Field(gt=1)] = 1.5
-    """Factor by which a leak must have grown since it was last told."""
+    """How many times as large a leak must be as when it was last told."""
     sensors: bool = True
-    """Whether to tell of sensors that fell silent."""
+    """Of sensors that fell silent too."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -313,9 +313,9 @@ class Site(_Model):
     store: Storage = Storage()
     """Where events and progress are kept."""
     stream: Stream = Stream()
-    """Readings as they arrive."""
+    """How readings are taken as they arrive."""
     alerts: list[Alert] = Field(default_factory=list)
-    """Whom to tell of new events, of those that have grown, and of sensors that fell silent."""
+    """A block for each that is told of events."""
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")
