@@ -18,6 +18,7 @@ from . import (
     scoring,
     sites,
     speed,
+    streaming,
     table,
     worlds,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "scoring",
     "sites",
     "speed",
+    "streaming",
     "table",
     "worlds",
 ]

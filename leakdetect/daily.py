@@ -17,7 +17,7 @@ from leakdetect import __version__, late
 from leakdetect.detector import Detector, State
 from leakdetect.errors import NotFittedError, ReadingsError
 from leakdetect.events import Event, Repair, iso
-from leakdetect.netcdf import write_series
+from leakdetect.netcdf import series_until, write_series
 from leakdetect.schema import SENSOR, TIME, Flag
 from leakdetect.sealing import open_state, seal_state
 from leakdetect.site import Site
@@ -52,6 +52,8 @@ class Outcome:
         First step that was taken again.
     note : str
         Why.
+    raised : tuple of str
+        Ids of those that are new.
     """
 
     events: list[Event]
@@ -60,6 +62,7 @@ class Outcome:
     steps: int = 0
     restarted: np.datetime64 | None = None
     note: str = ""
+    raised: tuple[str, ...] = ()
 
 
 @dataclass
@@ -82,6 +85,10 @@ class Job:
         UTC.
     seconds : dict
         What each part of the run took.
+    settled : bool
+        Nothing has come late or was corrected since the last run: what was taken need not be compared.
+    keep_series : callable
+        As `write_series`. One that keeps them later, as `watch` does, may lose some: the next run makes them again.
     """
 
     site: Site
@@ -94,6 +101,8 @@ class Job:
     tell: Tell
     started: np.datetime64
     seconds: dict[str, float] = field(default_factory=dict)
+    settled: bool = False
+    keep_series: Callable[[Site, xr.Dataset, bool], None] = write_series
 
     @property
     def step(self) -> np.timedelta64:
@@ -165,15 +174,16 @@ def take(job: Job, store: Store | None, since: np.datetime64 | None, until: np.d
         events, fresh=fresh, restarted=plan.restarted, note=plan.note, checkpoints=states,
         days=late.digests(plan.read, max(oldest, begun), times[-1]), days_from=str(oldest.astype("datetime64[D]")),
         sensors=late.progress_of(plan.read, known), started=job.started, record=_record(job, plan),
+        alerts=job.site.alerts,
     )  # fmt: skip
     job.timed("prepare", start)
     with nullcontext(store) if store else _made(job.site) as open_one:
         # The series first: steps that they hold beyond the progress are replaced by the next run.
         with open_one.saving(kept) as saved:
-            write_series(job.site, grown, fresh=fresh)
+            job.keep_series(job.site, grown, fresh)
         listed = open_between(open_one.events(), since, until)
     taken = times if fresh or progress is None else times[times > progress.until]
-    return Outcome(listed, len(saved.raised), times[-1], len(taken), plan.restarted, plan.note)
+    return Outcome(listed, len(saved.raised), times[-1], len(taken), plan.restarted, plan.note, saved.raised)
 
 
 def _made(site: Site) -> Store:
@@ -215,15 +225,22 @@ def _from(job: Job, store: Store | None, progress: Progress, until: np.datetime6
     following = progress.until + job.step
     if until is not None and following > until:
         return None
-    back = max(progress.begun, late.midnight(progress.until) - job.site.late_days * _DAY)
-    data = _read(job, back - _DAY, until)  # a day more than is compared, to see that its flags rest on all they need
+    days = 0 if job.settled else job.site.late_days
+    back = max(progress.begun, late.midnight(progress.until) - days * _DAY)
+    # A day more than is compared, to see that its flags rest on all they need.
+    data = _read(job, back if job.settled else back - _DAY, until)
     times = data[TIME].values
     new = data.isel({TIME: slice(int(np.searchsorted(times, following)), None)})
     if not len(times) or times[-1] < progress.until:  # files were put away: nothing to compare with
         return None
     reasons = []
     seen = data.isel({TIME: slice(int(np.searchsorted(times, back)), None)})
-    came = late.changed(store.days(), seen, progress.until, store.sensors(), quality.CONTEXT)
+    came = None
+    if not job.settled:
+        shown = series_until(job.site)
+        if shown is not None and shown < progress.until:
+            reasons.append((max(shown + job.step, progress.begun), "the last steps of the series were not kept"))
+        came = late.changed(store.days(), seen, progress.until, store.sensors(), quality.CONTEXT)
     if came is not None:
         reasons.append((max(came.day, progress.begun), _named(came.sensors)))
     told = _told_late(job.repairs, progress.repairs, following)

@@ -52,7 +52,7 @@ def series_folder(site: Site) -> Path:
     return site.folder / "series"
 
 
-def write_series(site: Site, grown: xr.Dataset, *, fresh: bool) -> None:
+def write_series(site: Site, grown: xr.Dataset, fresh: bool) -> None:
     """Keep what a run adds to the series of sensors other than customers' meters.
 
     Parameters
@@ -79,6 +79,15 @@ def write_series(site: Site, grown: xr.Dataset, *, fresh: bool) -> None:
             part = _joined(_read_series(path), part)
         with replacing(path) as file:
             _write_part(part, file)
+
+
+def series_until(site: Site) -> np.datetime64 | None:
+    """Return the last step that the series hold, None where there are none; InputError if the file is not whole."""
+    parts = _parts(series_folder(site))
+    if not parts:
+        return None
+    last: np.datetime64 = _read_series(parts[-1])[TIME].values[-1]
+    return last
 
 
 def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,21 @@ def steps_of(
         If there is none.
     """
     context = since - quality.CONTEXT if since is not None else None
-    flagged = quality.flag(readings.load(site, since=context, until=until, network=network))
+    return judged(site, readings.load(site, since=context, until=until, network=network), since)
+
+
+def judged(site: Site, data: xr.Dataset, since: np.datetime64 | None) -> xr.Dataset:
+    """Return readings, judged, on the site's step; see `steps_of`.
+
+    Parameters
+    ----------
+    site : Site
+    data : Dataset
+        As `readings.load` has it, from `quality.CONTEXT` before `since` on.
+    since : datetime64, optional
+        First step wanted.
+    """
+    flagged = quality.flag(data)
     seconds = site.step_minutes * 60
     steps = quality.to_steps(flagged, float(seconds))
     steps = steps.assign_coords(
@@ -197,17 +211,9 @@ def detect(
     """
     started = np.datetime64("now")
     site, network = open_site(folder)
-    with alone(folder), ExitStack() as stack:
-        store = open_store(site, make=False)
-        if store is None and not os.access(site.folder, os.W_OK):
-            raise InputError(f"{site.folder}: permission denied: make the folder writable")
-        if store is not None:
-            stack.enter_context(store)
-            stack.enter_context(store.alone())
-            store.claim()
+    with running(site) as store:
         try:
-            sweep(series_folder(site) / "*.nc")
-            return take(_job(site, network, store, tell, started), store, since, until)
+            return take(job_of(site, network, store, tell, started), store, since, until)
         except Exception as error:
             if store is not None:
                 with suppress(InputError):  # where that cannot be written either, what went wrong first is said
@@ -215,7 +221,25 @@ def detect(
             raise
 
 
-def _job(site: Site, network: Network | None, store: Store | None, tell: Tell, started: np.datetime64) -> Job:
+@contextmanager
+def running(site: Site) -> Iterator[Store | None]:
+    """Keep other runs of a site away; give its store, None before the first run. InputError if there is another run."""
+    with alone(site.folder), ExitStack() as stack:
+        store = open_store(site, make=False)
+        if store is None and not os.access(site.folder, os.W_OK):
+            raise InputError(f"{site.folder}: permission denied: make the folder writable")
+        if store is not None:
+            stack.enter_context(store)
+            stack.enter_context(store.alone())
+            store.claim()
+        sweep(series_folder(site) / "*.nc")
+        yield store
+
+
+def job_of(
+    site: Site, network: Network | None, store: Store | None, tell: Tell = _quiet, started: np.datetime64 | None = None
+) -> Job:
+    """Return what a run needs; errors as `detect`."""
     vault = Vault.of(site)
     model, checksum = load_model(site)
     model = open_model(model, vault, str(site.model_path))
@@ -231,7 +255,7 @@ def _job(site: Site, network: Network | None, store: Store | None, tell: Tell, s
     def read(first: np.datetime64 | None, last: np.datetime64 | None) -> xr.Dataset:
         return steps_of(site, network, first, last)
 
-    return Job(site, detector, model, checksum, tuple(repairs), vault, read, told, started)
+    return Job(site, detector, model, checksum, tuple(repairs), vault, read, told, started or np.datetime64("now"))
 
 
 # -- what runs have left -----------------------------------------------------------------------------------------

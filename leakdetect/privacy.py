@@ -13,6 +13,7 @@ import numpy as np
 from leakdetect.detector import State
 from leakdetect.files import alone, replacing
 from leakdetect.netcdf import load_model, series_folder, write_model
+from leakdetect.readings.spool import Spool
 from leakdetect.sealing import BLOB, NODES, SEALED
 from leakdetect.site import FILE, Site
 from leakdetect.store import Progress, open_store
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     NAMES = "names"
     MODEL = "model"
     STATE = "state"
+    STREAM = "stream"
     NONE = "none"
 
 
@@ -97,7 +99,7 @@ def held(site: Site) -> Held:
     if any(block.columns or block.dmas or block.ignore or block.sensors for block in blocks):
         inputs.append(Holding(FILE, Kind.NAMES, How.OWN))
     vault = Vault.of(site)
-    ours = [*_of_model(site), *_of_state(site)] if blocks else []
+    ours = [*_of_model(site), *_of_state(site), *_of_stream(site, vault)] if blocks else []
     if blocks and series_folder(site).is_dir():
         ours.append(Holding(series_folder(site).name, Kind.NONE, How.NOTHING, 0))
     return Held(
@@ -134,6 +136,14 @@ def _of_state(site: Site) -> list[Holding]:
     times = state["steps"]["time"].astype("datetime64[ns]")
     holding = Holding(name, Kind.STATE, how, None if about is None else len(about["columns"]))
     return [_dated(holding, site, times[0], times[-1]) if len(times) else holding]
+
+
+def _of_stream(site: Site, vault: Vault) -> list[Holding]:
+    """Return what `watch` has received of meters, file by file."""
+    return [
+        _dated(Holding(f"{path.parent.name}/{path.name}", Kind.STREAM, How.SEALED, count), site, first, last)
+        for path, count, first, last in Spool(site.spool_path, vault).meters()
+    ]
 
 
 def _progress(site: Site) -> Progress | None:
@@ -177,6 +187,9 @@ def enforce(site: Site, now: np.datetime64) -> list[Holding]:
             model, _ = load_model(site)
             with replacing(site.model_path) as part:
                 write_model(model.drop_vars(SEALED), part, str(model.attrs["detector"]))
+        elif holding.kind == Kind.STREAM:
+            with alone(site.folder):  # `watch` may be writing there
+                (site.folder / holding.where).unlink()
         else:
             _remove_series(site)
         removed.append(holding)
@@ -202,6 +215,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "names": "which column is which meter, or where it is",
         "model": "mean demand at nodes with households' meters, at 12 states of the network",
         "state": "series of households' meters, for the next run",
+        "stream": "readings of households' meters, as they were received",
         "none": "nothing of households' meters",
         "own": "your own file: leakdetect does not change or remove it",
         "sealed": "encrypted (AES-SIV), without ids",
@@ -220,6 +234,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "names": "quelle colonne est quel compteur, ou son emplacement",
         "model": "consommation moyenne aux nœuds équipés de compteurs de foyers, pour 12 états du réseau",
         "state": "séries de compteurs de foyers, pour le prochain passage",
+        "stream": "relevés de compteurs de foyers, tels que reçus",
         "none": "rien des compteurs de foyers",
         "own": "votre propre fichier : leakdetect ne le modifie ni ne le supprime",
         "sealed": "chiffré (AES-SIV), sans identifiants",

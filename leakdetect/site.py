@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from leakdetect.errors import MissingFileError, SiteError
+from leakdetect.live import Alert, Stream
 from leakdetect.schema import Quantity
 from leakdetect.units import canonical
 
@@ -44,46 +45,68 @@ def _zone(name: str | None) -> str | None:
 class ReadingsBlock(_Model):
     """A ``[[readings]]`` block: which files, table or server, and how their columns map to sensors.
 
-    `glob` is relative to the site folder unless absolute. `columns` maps a column's name to the network element it
-    measures (default: the column's name is the element's id; '' for no element). `ignore` names columns that are no
-    readings of this block; ``*`` stands for anything. `dmas` maps a column to its district where they differ.
-    `time` names the time column, or two that belong together: ``Date+Time``. `personal` says whether these are the
-    meters of households (see docs/privacy.md); where nothing is said, those of quantity demand are.
-
     With format ``sql`` the readings stand in `table` (or ``schema.table``, or a view) of the database at `url`, or are
-    what the site's own `query` returns; `sensors` names the sensors wanted of a long table. With format ``opcua`` they
+    what the site's own `query` returns. With format ``opcua`` they
     are the history of the nodes that `columns` names, on the server at `url`. Secrets are named, not written:
     ``${NAME}`` stands for an environment variable in `url`, `user`, `password`, `certificate` and `private_key`.
     """
 
     glob: str = ""
+    """Files, relative to the site folder unless absolute; ``*`` stands for anything. A folder, for Parquet."""
     quantity: Quantity
+    """What is read."""
     unit: str
+    """Any unit of the quantity: L/s, m3/h, bar, m."""
     format: Literal["csv", "parquet", "netcdf", "xlsx", "sql", "opcua"] = "csv"
+    """What the files are, or where else readings come from."""
     layout: Literal["wide", "long"] = "wide"
+    """A column a sensor, or a row a reading."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """Between columns (csv)."""
     decimal: Literal[".", ","] = "."
+    """Decimal mark (csv)."""
     encoding: str = "utf-8"
-    sheet: str | None = None  # of a workbook; the first where nothing is said
+    """Of text (csv); ``latin-1`` is the other usual one."""
+    sheet: str | None = None
+    """Of a workbook (xlsx); the first where nothing is said."""
     time: str = "time"
-    time_format: str | None = None  # as strftime has it, or "unix" (s); ISO 8601 where nothing is said
-    timezone: str | None = None  # of these files, where it is not the site's
-    sensor: str = "sensor"  # long layout: the column that names the sensor
-    value: str = "value"  # long layout: the column that holds the reading
+    """Column of times; two that belong together as ``Date+Time``."""
+    time_format: str | None = None
+    """As strftime has it, or ``unix`` (seconds); ISO 8601 where nothing is said."""
+    timezone: str | None = None
+    """Of times that do not say theirs, where it is not the site's."""
+    sensor: str = "sensor"
+    """Long layout: the column that names the sensor."""
+    value: str = "value"
+    """Long layout: the column that holds the reading."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """Column (or sensor) = element of the network, ``''`` for none; one not listed is named as the element is."""
     ignore: list[str] = Field(default_factory=list)
+    """Columns (or sensors) that are not read; ``*`` stands for anything."""
     dma: str = ""
+    """District of all of them."""
     dmas: dict[str, str] = Field(default_factory=dict)
+    """District of each column, where they differ."""
     personal: bool | None = None
+    """Whether a block of demand holds households' meters; they do where nothing is said."""
     url: str = ""
+    """Of the database or server (sql, opcua); ``${NAME}`` stands for an environment variable."""
     table: str = ""
+    """Table or view (sql)."""
     query: str = ""
+    """A SELECT in place of a table (sql)."""
     sensors: list[str] = Field(default_factory=list)
+    """Only these of a long table (sql)."""
     user: str = ""
+    """Who logs in (opcua)."""
     password: str = ""
+    """Never written out: ``${NAME}`` of an environment variable (opcua)."""
     certificate: str = ""
+    """Of leakdetect, DER or PEM; to be trusted by the server (opcua)."""
     private_key: str = ""
+    """Belongs to the certificate (opcua)."""
     security: Literal["", "Sign", "SignAndEncrypt"] = ""
+    """Of the connection, with a certificate (opcua)."""
 
     @property
     def is_personal(self) -> bool:
@@ -146,8 +169,11 @@ class Detection(_Model):
     """What the user wants of the detector."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0, le=366)] = 2.0
+    """How many are borne; fewer means later and larger leaks. Taken in by ``fit``."""
     zone_probability: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """That the leak lies in the zone named."""
     smallest_leak_m3h: Annotated[float, Field(gt=0)] = 1.0
+    """Smaller ones are not told of."""
 
 
 class Storage(_Model):
@@ -158,7 +184,9 @@ class Storage(_Model):
     """
 
     url: str | None = None
+    """``postgresql://user@host/name``; ``${NAME}`` stands for an environment variable."""
     site: str | None = None
+    """Tells sites apart that share a database; the site's name where not given."""
 
     def expanded(self, variables: Mapping[str, str]) -> str | None:
         """Return the URL with variables filled in; `SiteError` names one that is not set."""
@@ -176,86 +204,118 @@ class Costs(_Model):
     """Prices for the report."""
 
     water_per_m3: Annotated[float, Field(ge=0)] = 0.80
+    """What a m3 lost costs."""
     crew: Annotated[float, Field(ge=0)] = 500.0
+    """What a visit costs."""
     currency: str = "EUR"
+    """Of both."""
 
 
 class Place(_Model):
-    """What key figures need to know of a service or of one of its districts; volumes are m3 a year.
-
-    `billed_m3` is what customers' meters register; `exported_m3` leaves to other services behind the inflow meters
-    without a sensor of its own. `service_connection_m` is the mean length of private pipe from the edge of the street
-    to the meter. `night_use_m3h` is what large users draw at night.
-    """
+    """What key figures need to know of a service or of one of its districts; volumes are m3 a year."""
 
     billed_m3: Annotated[float, Field(ge=0)] | None = None
+    """What customers' meters register."""
     unmetered_m3: Annotated[float, Field(ge=0)] = 0.0
+    """Drawn by right without a meter."""
     service_m3: Annotated[float, Field(ge=0)] = 0.0
+    """To flush mains, to clean tanks."""
     exported_m3: Annotated[float, Field(ge=0)] = 0.0
-    mains_km: Annotated[float, Field(gt=0)] | None = None  # without service connections; the network's where not given
+    """Leaves to other services behind the inflow meters, without a sensor of its own."""
+    mains_km: Annotated[float, Field(gt=0)] | None = None
+    """Length of mains without service connections; the network's where not given."""
     service_connection_m: Annotated[float, Field(ge=0)] | None = None
+    """Mean length of private pipe from the edge of the street to the meter."""
     average_pressure_m: Annotated[float, Field(gt=0)] | None = None
+    """The model's where not given."""
     night_use_m3h: Annotated[float, Field(ge=0)] = 0.0
+    """What large users draw at night."""
 
 
 class District(Place):
     """A ``[kpi.districts.NAME]`` block."""
 
     inhabitants: Annotated[int, Field(gt=0)] | None = None
+    """Of the district."""
     connections: Annotated[int, Field(gt=0)] | None = None
+    """Of the district."""
 
 
 class Kpi(Place):
-    """The ``[kpi]`` block: what the key figures of the whole service need to know.
-
-    `night_use_l_per_inhabitant_h` and the exponent `n1` have defaults from the literature; `meter_error_share` is of
-    what passes customers' meters, `unauthorised_share` of the water supplied. `awareness_days` is how long a leak runs
-    before anybody notices, without monitoring.
-    """
+    """The ``[kpi]`` block: what the key figures of the whole service need to know."""
 
     night_use_l_per_inhabitant_h: Annotated[float, Field(ge=0)] | None = None
+    """What households draw at night; from the literature where not given."""
     n1: Annotated[float, Field(ge=0, le=3)] | None = None
+    """Exponent of leakage with pressure; from the literature where not given."""
     night_day_factor_h: Annotated[float, Field(gt=0)] | None = None
+    """In place of pressures: a day's leakage over an hour's at night."""
     meter_error_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Of what passes customers' meters, what they miss."""
     unauthorised_share: Annotated[float, Field(ge=0, lt=1)] | None = None
-    scarce_resource: bool = False  # zone de répartition des eaux
+    """Of the water supplied, what is drawn without right."""
+    scarce_resource: bool = False
+    """Whether the resource is scarce (zone de répartition des eaux)."""
     energy_kwh_per_m3: Annotated[float, Field(ge=0)] | None = None
+    """To make and lift a m3."""
     co2_kg_per_kwh: Annotated[float, Field(ge=0)] | None = None
+    """Of that energy."""
     awareness_days: Annotated[float, Field(ge=0)] | None = None
+    """How long a leak runs before anybody notices, without monitoring."""
     monitoring_cost_per_year: Annotated[float, Field(ge=0)] | None = None
+    """Of sensors, transmission, work."""
     districts: dict[str, District] = Field(default_factory=dict)
+    """A block each: ``[kpi.districts.NAME]``."""
 
 
 class Privacy(_Model):
-    """How readings of households' meters are kept; see docs/privacy.md.
-
-    `smallest_group` is the least number of meters of which a sum is shown, `keep_days` how long what was made of them
-    is kept. The key is in the environment variable LEAKDETECT_KEY, or in `key_file`, or in a file of the user's own.
-    """
+    """How readings of households' meters are kept; see docs/privacy.md."""
 
     smallest_group: Annotated[int, Field(ge=1)] = 5
+    """Least number of meters of which a sum is shown."""
     keep_days: Annotated[int, Field(ge=1)] = 730
+    """How long what was made of meters is kept after their last reading."""
     key_file: str | None = None
+    """Of 32 bytes; the environment variable LEAKDETECT_KEY goes before it."""
 
 
 class Site(_Model):
     """A site as site.toml describes it, paths resolved against its folder."""
 
     name: str
+    """Of the site, in reports."""
     timezone: str = "UTC"
+    """Of the site: nights, reports and times that do not say theirs."""
     network: str | None = None
-    crs: Annotated[str, Field(pattern=r"^EPSG:\d{4,6}$")] | None = None  # of the network's drawing, for GIS exports
+    """EPANET model; without one leaks are looked for in inflows only."""
+    crs: Annotated[str, Field(pattern=r"^EPSG:\d{4,6}$")] | None = None
+    """Of the network's drawing, for GIS files."""
     repairs: str | None = None
+    """List of repairs done: a link and a time a row."""
     step_minutes: Annotated[int, Field(ge=5, le=360)] = 60
-    late_days: Annotated[int, Field(ge=0, le=366)] = 14  # in which readings may come late, or be corrected
+    """Readings are averaged over it."""
+    late_days: Annotated[int, Field(ge=0, le=366)] = 14
+    """In which readings may come late, or be corrected."""
     inhabitants: int | None = None
+    """Supplied by the site."""
     connections: int | None = None
+    """Of the site."""
     readings: list[ReadingsBlock] = Field(min_length=1)
+    """A block for each kind of readings."""
     detection: Detection = Detection()
+    """What is wanted of the detector."""
     costs: Costs = Costs()
+    """Prices."""
     kpi: Kpi = Kpi()
+    """What key figures need to know."""
     privacy: Privacy = Privacy()
+    """How readings of households' meters are kept."""
     store: Storage = Storage()
+    """Where events and progress are kept."""
+    stream: Stream = Stream()
+    """How readings are taken as they arrive."""
+    alerts: list[Alert] = Field(default_factory=list)
+    """A block for each that is told of events."""
     folder: Path = Field(default=Path(), exclude=True)
 
     @field_validator("timezone")
@@ -263,6 +323,14 @@ class Site(_Model):
     def _known_zone(cls, name: str) -> str:
         _zone(name)
         return name
+
+    @field_validator("alerts")
+    @classmethod
+    def _names_once(cls, alerts: list[Alert]) -> list[Alert]:
+        names = [alert.name for alert in alerts]
+        if len(set(names)) < len(names):
+            raise ValueError("two have the same name: give each its own")
+        return alerts
 
     def path(self, relative: str) -> Path:
         """Return a path of site.toml, relative ones against the site folder."""
@@ -272,6 +340,11 @@ class Site(_Model):
     def model_path(self) -> Path:
         """Where `fit` leaves the fitted model."""
         return self.folder / "model.nc"
+
+    @property
+    def spool_path(self) -> Path:
+        """Where `watch` keeps the readings that it received."""
+        return self.folder / "stream"
 
     @property
     def store_path(self) -> Path:

@@ -129,7 +129,11 @@ class Vault:
         ndarray of uint8, 1-d
         """
         plain = np.ascontiguousarray(values, dtype="<f8").tobytes()
-        return np.frombuffer(self._cipher().encrypt(plain or b"\0", None), dtype=np.uint8)
+        return np.frombuffer(self.seal_bytes(plain or b"\0"), dtype=np.uint8)
+
+    def seal_bytes(self, plain: bytes) -> bytes:
+        """Return bytes encrypted, as `seal` does it; there must be one at least."""
+        return self._cipher().encrypt(plain, None)
 
     def unseal(self, sealed: NDArray[np.uint8], shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
         """Return what `seal` took.
@@ -146,17 +150,21 @@ class Vault:
         InputError
             If it was sealed with another key, or is not whole.
         """
+        plain = self.unseal_bytes(np.asarray(sealed, dtype=np.uint8).tobytes(), where)
+        size = int(np.prod(shape))
+        return np.frombuffer(plain, dtype="<f8", count=size).reshape(shape).copy()
+
+    def unseal_bytes(self, sealed: bytes, where: str) -> bytes:
+        """Return what `seal_bytes` took; errors as `unseal`."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            plain = self._cipher().decrypt(np.asarray(sealed, dtype=np.uint8).tobytes(), None)
+            return self._cipher().decrypt(sealed, None)
         except InvalidTag:
             raise InputError(
                 f"{where}: what it holds of meters was sealed with another key than {self.name}: bring the key back, "
                 f"or remove the file and begin again"
             ) from None
-        size = int(np.prod(shape))
-        return np.frombuffer(plain, dtype="<f8", count=size).reshape(shape).copy()
 
     def _cipher(self) -> AESSIV:
         from cryptography.hazmat.primitives.ciphers.aead import AESSIV

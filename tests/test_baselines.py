@@ -13,6 +13,7 @@ import xarray as xr
 from leakdetect.baselines.hotelling import Hotelling
 from leakdetect.baselines.night import MinimumNightFlow
 from leakdetect.baselines.pairs import PairwiseRegression, threshold
+from leakdetect.baselines.samples import Samples
 from leakdetect.baselines.window import inflow_signs, read_window
 from leakdetect.errors import ReadingsError
 from leakdetect.network import Link, Network, Node
@@ -239,3 +240,69 @@ def test_events_can_be_written_and_read(tmp_path: Path) -> None:
     _, events, _ = detector.update(model, detector.begin(model), nights(*[20.0] * 3))
     (tmp_path / "events.json").write_text(dumps(events))
     assert read_events(tmp_path / "events.json") == [replace(e) for e in events]
+
+
+class Beyond:
+    """An estimator for which a sample is unusual where a feature lies beyond all that it was fitted on."""
+
+    fits = 0
+
+    def fit(self, X: np.ndarray) -> Beyond:
+        Beyond.fits += 1
+        self.most = X.max(axis=0)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        return -(X - self.most).max(axis=1)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.where(self.score_samples(X) < 0, -1, 1)
+
+
+def shifted(*days: float, quantity: str = "pressure") -> xr.Dataset:
+    """Return two sensors that read 40 with a daily shape, and each day a shift of their own."""
+    hours = np.sin(np.arange(24) * math.tau / 24)
+    one = (40 + np.array(days)[:, None] + hours).reshape(-1, 1)
+    return readings(np.hstack([one, 2 * one]), quantity)
+
+
+SHIFTS = tuple(0.1 * np.random.default_rng(3).permutation(np.arange(-8, 9)))  # their middle is 0
+
+
+@pytest.mark.parametrize(("quantity", "sign"), [("pressure", -1), ("flow", 1)])
+def test_samples_are_daily_shifts_in_their_own_spread(quantity: str, sign: int) -> None:
+    model = Samples(Beyond()).fit(shifted(*SHIFTS, quantity=quantity))
+    samples = model["samples"].values
+    assert samples.shape == (17, 2)
+    spread = 1.4826 * 0.4  # the median of |-0.8 ... 0.8| in steps of 0.1, as a standard deviation
+    np.testing.assert_allclose(samples, sign * np.array(SHIFTS)[:, None] / spread * [1, 1], rtol=1e-3, atol=1e-9)
+
+
+def test_samples_need_two_days_in_a_row_and_tell_leak_from_its_end() -> None:
+    Beyond.fits = 0
+    given = Beyond()
+    detector = Samples(given)
+    model = detector.fit(shifted(*SHIFTS))
+    state = detector.begin(model)
+    assert detector.update(model, state, shifted(-0.9, 0, -0.9, 0.5))[1] == []  # never two days in a row
+    _, events, out = detector.update(model, state, shifted(0, -0.9, -1.0, *[-1.0] * 9))
+    [event] = events
+    assert event.raised_at == np.datetime64("2020-03-04T05", "ns")  # the end of the third day
+    assert event.status == "open"  # and once the new reference holds, no more of it
+    assert {e.sensor: round(e.share, 6) for e in event.evidence} == {"s0": 0.5, "s1": 0.5}
+    assert out["score"].values[3 * 24, 0] > 0
+    assert Beyond.fits == 1  # of a copy, once for a model
+    assert not hasattr(given, "most")
+
+
+def test_samples_say_what_they_lack() -> None:
+    with pytest.raises(ReadingsError, match="fewer than 14 days"):
+        Samples(Beyond()).fit(shifted(*SHIFTS[:13]))
+    with pytest.raises(ReadingsError, match="no pressure and no flow sensor"):
+        Samples(Beyond()).fit(shifted(*SHIFTS, quantity="level"))
+
+
+def test_a_sensor_that_never_moves_says_nothing() -> None:
+    data = shifted(*SHIFTS)
+    data["reading"].values[:, 1] = 7.0
+    assert (Samples(Beyond()).fit(data)["samples"].values[:, 1] == 0).all()

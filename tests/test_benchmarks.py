@@ -68,6 +68,9 @@ IDS = {
     "speed.daily.{}.memory",
     "speed.daily.{}.state",
     "speed.intake.{}",
+    "speed.watch.{}",
+    "speed.watch.{}.p99",
+    "speed.watch.{}.memory",
     "speed.place.{}",
     "speed.place.{}.processor",
     "placement.{}.zone",
@@ -151,7 +154,7 @@ def test_speed_on_the_smallest() -> None:
     rows = {row["id"]: row for row in json.loads(result.stdout)}
     on = {
         "growth": "100-400", "growth_sites": "100-200", "start": "help", "sites": "few_districts", "daily": "district",
-        "intake": "table",
+        "intake": "table", "watch": "district_4",
     }  # fmt: skip
     wanted = {id_ for id_ in IDS if id_.startswith("speed") and not id_.startswith("speed.years")}
     if parallel.usable_cores() < 2:

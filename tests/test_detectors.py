@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 from leakdetect import schema
+from leakdetect.baselines.samples import Samples
 from leakdetect.detector import Detector, State
 from leakdetect.detectors import DETECTORS, build, detector_class
 from leakdetect.epanet import load_network
@@ -98,8 +99,22 @@ def with_flags(data: xr.Dataset) -> xr.Dataset:
     )
 
 
+def own() -> Samples:
+    """Return the detector of the notebook on detectors of one's own."""
+    path = Path(__file__).parents[1] / "notebooks" / "own_detector.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    (code,) = ["".join(cell["source"]) for cell in cells if "detector" in cell["metadata"].get("tags", [])]
+    made: dict[str, Any] = {}
+    exec(code, made)
+    return Samples(made["Nearest"](), network=town())
+
+
 def make(name: str) -> Detector:
-    return build(name, network=town(), timezone="UTC", settings=Detection(), repairs=(), zones={})
+    return (
+        own()
+        if name == "samples"
+        else build(name, network=town(), timezone="UTC", settings=Detection(), repairs=(), zones={})
+    )
 
 
 def part(data: xr.Dataset, first: int, until: int | None = None) -> xr.Dataset:
@@ -121,7 +136,7 @@ def data() -> xr.Dataset:
     return readings()
 
 
-@pytest.fixture(scope="module", params=list(DETECTORS))
+@pytest.fixture(scope="module", params=[*DETECTORS, "samples"])
 def fitted(request: pytest.FixtureRequest, data: xr.Dataset) -> tuple[Detector, xr.Dataset]:
     detector = make(request.param)
     return detector, detector.fit(part(data, 0, FIT * 24))

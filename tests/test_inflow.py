@@ -17,6 +17,8 @@ from leakdetect.events import Event, Kind, Repair, Status, Zone
 from leakdetect.schema import check, new_readings
 from leakdetect.site import Detection
 from leakdetect.stages.inflow import InflowDetector
+from leakdetect.stages.inflow.calendar import NIGHT
+from leakdetect.stages.inflow.evidence import by_hours
 
 ZONE = "Europe/Paris"
 BEGIN = np.datetime64("2021-06-01", "ns")
@@ -107,9 +109,23 @@ def test_a_small_leak_is_found_in_a_few_nights(model: xr.Dataset) -> None:
     assert event.start_low <= LEAK <= event.start_high
     assert event.flow_low < 1.5 < event.flow_high
     assert event.latest["flow_m3h"] == pytest.approx(1.5, abs=0.3)
+    (hours,) = event.latest["weighed"]  # kept while the flow is estimated anew
+    assert hours["cause"] == "use by day"
+    assert hours["night_m3h"] == pytest.approx(1.5, abs=0.6)
+    assert hours["day_m3h"] > 0.75
     assert event.candidates == ()
     assert event.zone == Zone((), 0.0, 1.0)
     assert [(e.sensor, e.share) for e in event.evidence] == [("meter0", 1.0)]
+
+
+def test_the_rise_of_the_night_is_told_apart_from_the_day() -> None:
+    days = np.arange(100, 130)
+    blocks = np.zeros((30, NIGHT + 1))
+    blocks[20:] = 5.0
+    blocks[20:, NIGHT] = 2.0
+    assert by_hours(blocks, days, 120.0) == (2.0, 5.0)
+    blocks[10:20, NIGHT] = np.nan
+    assert by_hours(blocks, days, 120.0) is None
 
 
 def test_a_burst_is_found_within_hours(model: xr.Dataset) -> None:

@@ -14,7 +14,9 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["first_leak", "sample_networks", "sensor_placement"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "calibrating", "evidence", "first_leak", "own_detector", "sample_networks", "sensor_placement",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

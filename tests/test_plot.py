@@ -75,6 +75,13 @@ def test_long_windows_are_daily_means():
     assert ax.get_title(loc="right") == "daily means"
 
 
+def test_a_day_of_which_little_is_known_has_no_mean():
+    data = sample.data()
+    again = [data.assign_coords(time=data["time"] + np.timedelta64(k * sample.DAYS, "D")) for k in range(4)]
+    ax = plot.series(xr.concat(again, "time").isel(time=slice(None, -15)), "in")  # the last day ends at 09:00
+    assert len(np.asarray(lines(ax)["measured"].get_ydata())) == 79
+
+
 def test_series_without_an_expected_value_shows_the_reading():
     ax = plot.series(sample.data()[["reading"]], "tank")
     assert set(lines(ax)) == {"measured"}

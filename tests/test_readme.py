@@ -67,3 +67,15 @@ def test_every_command_is_told_of_and_real() -> None:
     assert told <= real, told - real
     used = set(re.findall(r"leakdetect (\w+)", README)) - {"import", "COMMAND", "finds"}
     assert used <= real, used - real
+
+
+def test_the_french_readme_says_what_the_english_one_does() -> None:
+    """What it has typed is typed from the English one; only the language of what is printed may be added."""
+    french = (PROJECT / "README.fr.md").read_text(encoding="utf-8")
+    typed = [line for text in re.findall(r"```sh\n(.*?)```", french, flags=re.DOTALL) for line in text.splitlines()]
+    assert typed
+    english = README.splitlines()
+    new = [line for line in typed if line.replace(" --lang fr", "") not in english]
+    assert new == ["leakdetect kpi village --language fr"]
+    told, here = (set(re.findall(r"^\| `(\w+)`", text, flags=re.MULTILINE)) for text in (README, french))
+    assert here <= told

@@ -173,7 +173,7 @@ def test_a_newer_layout(path: Path) -> None:
     with sqlite3.connect(path) as base:
         base.execute("update alembic_version set version_num = '99'")
     base.close()
-    with pytest.raises(InputError, match="layout 99, this is for 0002"), Store(path):
+    with pytest.raises(InputError, match="layout 99, this is for 0003"), Store(path):
         pass
 
 

@@ -14,7 +14,22 @@ from typer.core import TyperGroup
 
 from leakdetect import __version__
 
-_ORDER = ("demo", "init", "check", "fit", "detect", "events", "runs", "report", "kpi", "serve", "score", "privacy")
+_ORDER = (
+    "demo",
+    "init",
+    "check",
+    "fit",
+    "detect",
+    "watch",
+    "events",
+    "alerts",
+    "runs",
+    "report",
+    "kpi",
+    "serve",
+    "score",
+    "privacy",
+)
 
 _SELDOM = (50_000, 20, 100)  # looking for garbage among what imports leave for good takes a tenth of a daily run
 
@@ -102,6 +117,7 @@ def _leave(text: str, code: int) -> NoReturn:
 
 
 from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands on `app`)
+    alerts,
     detectable,
     events,
     kpi,
@@ -115,4 +131,5 @@ from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands o
     score,
     serve,
     site,
+    watch,
 )

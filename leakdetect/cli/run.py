@@ -78,6 +78,11 @@ def detect(
     with progress() as tell:
         outcome = pipeline.detect(folder, first, last, tell)
     show([listing(site, outcome.events, format_)], format_)
+    if site.alerts:
+        from leakdetect.alerts import deliver
+
+        for line in deliver(site).failed:
+            log(f"not delivered, tried again later: {line}")
     log(summary(site, outcome))
     if outcome.new:
         raise typer.Exit(NEW)

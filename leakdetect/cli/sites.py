@@ -42,6 +42,10 @@ def visit(asked: Visit) -> Report:
 
     site = load_site(asked.folder)
     outcome = pipeline.detect(asked.folder, *window(asked.since, asked.until, site.timezone))
+    if site.alerts:
+        from leakdetect.alerts import deliver
+
+        deliver(site)  # what fails waits, and `alerts` lists it
     return Report(listing(site, outcome.events, asked.form), summary(site, outcome), outcome.new)
 
 

@@ -57,10 +57,11 @@ class Days:
 
     def quantile(self, values: Floats, q: float) -> Floats:
         """Return each day's quantile (the order statistic below it), shape (D,); NaN counts as none."""
-        order = np.lexsort((values, self.of))  # NaN last within its day
         known = np.add.reduceat((~np.isnan(values)).astype(np.int64), self.first)
-        at = self.first + np.maximum((q * (known - 1)).astype(np.int64), 0)
-        return self._spread(np.where(known > 0, values[order][at], np.nan))
+        at = np.maximum((q * (known - 1)).astype(np.int64), 0)
+        days = np.split(values, self.first[1:])  # day by day: to sort all at once takes several times as long
+        found = [np.sort(day, kind="stable")[k] for day, k in zip(days, at, strict=True)]  # NaN last
+        return self._spread(np.array(found))
 
     def _spread(self, values: Floats) -> Floats:
         dense = np.full(self.count, np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leakdetect.readings.load import load
+from leakdetect.readings.load import Sensors, load, load_with_sensors
 from leakdetect.readings.repairs import load_repairs
 
-__all__ = ["load", "load_repairs"]
+__all__ = ["Sensors", "load", "load_repairs", "load_with_sensors"]

@@ -16,6 +16,7 @@ from leakdetect.errors import ElementError, ReadingsError
 from leakdetect.network import Network, Node
 from leakdetect.readings import files, times
 from leakdetect.readings.sources import HEAD, Source, Window, sources
+from leakdetect.readings.spool import Spool
 from leakdetect.readings.values import numbers
 from leakdetect.schema import SENSOR, Quantity, new_readings
 from leakdetect.units import canonical, factor
@@ -45,6 +46,8 @@ class Sensors:
     step: list[float] = field(default_factory=list)
     personal: list[bool] = field(default_factory=list)
     pseudonym: list[str] = field(default_factory=list)
+    columns: dict[tuple[Quantity, str], int] = field(default_factory=dict)
+    factor: list[float] = field(default_factory=list)
 
     def add(self, block: ReadingsBlock, column: str) -> int:
         """Return the number of the sensor that a block's column is."""
@@ -56,6 +59,8 @@ class Sensors:
             self.step.append(np.nan)
             self.personal.append(block.is_personal)
             self.pseudonym.append(self.vault.pseudonym(column) if block.is_personal else "")
+            self.factor.append(factor(block.quantity, block.unit))
+        self.columns[block.quantity, column] = self.index[key]
         return self.index[key]
 
     def names(self) -> list[str]:
@@ -111,6 +116,33 @@ class _Loader:
             if unused:
                 what = f"'{unused[0]}'" if not block.is_personal else self._hidden(unused[0])
                 raise ReadingsError(f"{source}: no column {what}: correct columns or dmas in site.toml")
+        yield from self._received()
+
+    def _received(self) -> Iterator[_Piece]:
+        """Yield what was received one by one; it counts more than files, and what came later more."""
+        self.any_reading = self.any_reading or self.site.spool_path.is_dir()
+        parts = []
+        for batch in Spool(self.site.spool_path, self.sensors.vault).read(self.since, self.until):
+            number = np.array([self._of_column(*sensor) for sensor in batch.sensors])
+            parts.append((batch.time, number[batch.sensor], batch.value))
+        if not parts:
+            return
+        time, who, value = (np.concatenate(part) for part in zip(*parts, strict=True))
+        order = np.lexsort((time, who))  # stable: of one time the later counts
+        for mine in np.split(order, np.flatnonzero(np.diff(who[order])) + 1):
+            sensor, when = int(who[mine[0]]), time[mine].astype("datetime64[ns]")
+            if sensor >= 0:
+                self.sensors.learn_step(sensor, when)
+                yield _Piece(when, value[mine, None], [sensor])
+
+    def _of_column(self, quantity: str, column: str) -> int:
+        """Return the number of a sensor that was received; -1 where site.toml no longer knows of it."""
+        known = self.sensors.columns.get((Quantity(quantity), column))
+        if known is None:
+            blocks = [b for b in self.site.readings if b.quantity == quantity and not files.ignored(column, b)]
+            named = [b for b in blocks if column in b.columns]
+            known = self.sensors.add((named or blocks)[0], column) if blocks else -1
+        return known
 
     def _hidden(self, name: str, column: int | None = None) -> str:
         """Return what stands in an error for a household's meter: never its id."""
@@ -367,6 +399,16 @@ def load(
     ElementError
         If the network has no such element or the quantity is not measured on it.
     """
+    return load_with_sensors(site, since, until, network)[0]
+
+
+def load_with_sensors(
+    site: Site,
+    since: np.datetime64 | None = None,
+    until: np.datetime64 | None = None,
+    network: Network | None = None,
+) -> tuple[xr.Dataset, Sensors]:
+    """Return what `load` does, and how the columns of files are called; errors as `load`."""
     loader = _Loader(site, network, _ns(since), _ns(until), Sensors(Vault.of(site)))
     pieces = list(loader.read())
     sensors, counts = loader.sensors, loader.counts
@@ -398,7 +440,7 @@ def load(
     data.attrs["files"] = len(loader.named)
     for name in ("duplicates_identical", "duplicates_conflicting", "not_finite", "snapped"):
         data.attrs[name] = counts[name]
-    return data
+    return data, sensors
 
 
 def _ns(time: np.datetime64 | None) -> np.datetime64 | None:

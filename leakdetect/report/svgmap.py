@@ -217,8 +217,10 @@ class Drawing:
         else:
             steps = {name: round(weights[name] * _SHADES) / _SHADES for name in known}
             shades = [(w, [name for name in known if steps[name] == w], "") for w in sorted(set(steps.values()))]
-        many = self._large and len(known) > _MOST_NAMED
-        grid = _COARSE if many else float(np.clip(10.0 ** np.floor(np.log10(self._street / 20)), 1e-3, _FINE))
+        grid = 10.0 ** np.floor(np.log10(max(self._street, _FINE) / 20))
+        if self._large and len(known) > _MOST_NAMED:
+            grid = _COARSE
+        grid = min(float(grid), _COARSE)
         strokes = []
         for weight, names, title in shades:
             links = np.array([self.network.link(name) for name in names], dtype=np.int64)

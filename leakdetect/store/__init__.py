@@ -5,8 +5,22 @@ was there before.
 """
 
 from leakdetect.store.news import News, news
+from leakdetect.store.outbox import Message, Quiet
 from leakdetect.store.outcome import Outcome, Saved
 from leakdetect.store.state import Progress, cuts, decode, encode
 from leakdetect.store.store import Store, open_store
 
-__all__ = ["News", "Outcome", "Progress", "Saved", "Store", "cuts", "decode", "encode", "news", "open_store"]
+__all__ = [
+    "Message",
+    "News",
+    "Outcome",
+    "Progress",
+    "Quiet",
+    "Saved",
+    "Store",
+    "cuts",
+    "decode",
+    "encode",
+    "news",
+    "open_store",
+]

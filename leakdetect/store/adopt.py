@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
+from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, OUTBOX, PROGRESS, RUNS, SENSORS
 
-_ORDER = {CHANGES: CHANGES.c.number, RUNS: RUNS.c.number}
+_ORDER = {CHANGES: CHANGES.c.number, RUNS: RUNS.c.number, OUTBOX: OUTBOX.c.number}
 
 
 def adopt(source: sa.Connection, target: sa.Connection, site: str) -> None:
@@ -21,7 +21,7 @@ def adopt(source: sa.Connection, target: sa.Connection, site: str) -> None:
         As it is known in the target.
     """
     numbers: dict[int | None, int | None] = {None: None}
-    for table in (RUNS, EVENTS, CHANGES, PROGRESS, CHECKPOINTS, DAYS, SENSORS):
+    for table in (RUNS, EVENTS, CHANGES, PROGRESS, CHECKPOINTS, DAYS, SENSORS, OUTBOX):
         for row in source.execute(sa.select(table).order_by(_ORDER.get(table, table.c.site))):
             values: dict[str, Any] = {**row._mapping, "site": site}
             number = values.pop("number", None)

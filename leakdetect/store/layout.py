@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest layout: a revision in `migrations`."""
-KNOWN = ("0001", HEAD)
+KNOWN = ("0001", "0002", HEAD)
 
 META = sa.MetaData()
 
@@ -84,4 +84,19 @@ RUNS = sa.Table(
     sa.Column("site", sa.Text, nullable=False, index=True),
     sa.Column("started", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
+)
+OUTBOX = sa.Table(
+    "outbox",
+    META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("site", sa.Text, nullable=False),
+    sa.Column("alert", sa.Text, nullable=False),  # name of the block in site.toml
+    sa.Column("key", sa.Text, nullable=False),  # what it tells of, once
+    sa.Column("made", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("due", sa.Text, nullable=False),  # next attempt
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("sent", sa.Text),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.UniqueConstraint("site", "alert", "key", name="uq_outbox_key"),
 )

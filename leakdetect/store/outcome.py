@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from leakdetect.errors import InputError
 from leakdetect.events import Event, Status, iso, parse_time
-from leakdetect.store import merging
+from leakdetect.live import Alert
+from leakdetect.store import merging, outbox
 from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
 from leakdetect.store.state import Progress, encode, kept
 
@@ -46,6 +47,8 @@ class Outcome:
     started : datetime64
         When the run began (UTC), for its record.
     record : mapping
+    alerts : sequence of Alert
+        Whom to tell of events; what is to be said is kept with them.
     """
 
     progress: Progress
@@ -59,6 +62,7 @@ class Outcome:
     sensors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     started: np.datetime64 = field(default_factory=lambda: np.datetime64("now"))
     record: Mapping[str, Any] = field(default_factory=dict)
+    alerts: Sequence[Alert] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def write(connection: sa.Connection, site: str, read: Callable[[str], Event], ou
         raise InputError("another run of this site has written meanwhile: run detect again")
     record = RUNS.insert().values(site=site, started=iso(outcome.started), body="{}")
     number: int = connection.execute(record.returning(RUNS.c.number)).scalar_one()
-    raised = _Events(connection, site, read, outcome, number).write()
+    raised, now = _Events(connection, site, read, outcome, number).write()
+    outbox.put_events(connection, site, outcome.alerts, now, raised, number, outcome.progress.until)
     _write_states(connection, site, outcome, number)
     _write_taken(connection, site, outcome)
     body = {**outcome.record, "new": len(raised), "raised": raised}
@@ -104,7 +109,7 @@ class _Events:
             else:
                 self.withdrawn.discard(row.event)
 
-    def write(self) -> list[str]:
+    def write(self) -> tuple[list[str], list[Event]]:
         outcome, before = self.outcome, self.before
         known = {e.id for e in outcome.events}
         first = set(before)
@@ -133,7 +138,7 @@ class _Events:
             if event.id in before and (changed := merging.difference(before[event.id], event)):
                 self._note(event, self._why(event, raised), changed)
             self._put(event)
-        return raised
+        return raised, list(now.values())
 
     def _why(self, event: Event, raised: list[str]) -> str:
         if event.id in raised:

@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from leakdetect.detector import State
 from leakdetect.errors import InputError
 from leakdetect.events import Event, KnownLeak, Repair, Status, iso, parse_time
+from leakdetect.live import Alert
 from leakdetect.site import Site
-from leakdetect.store import merging
+from leakdetect.store import merging, outbox
 from leakdetect.store.adopt import adopt
 from leakdetect.store.database import ANEW, Database
 from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
@@ -314,6 +315,35 @@ class Store:
         """Keep the record of a run that took nothing: it failed, or there was nothing new."""
         with self._base.work(write=True) as connection:
             connection.execute(RUNS.insert().values(site=self.site, started=iso(started), body=json.dumps(dict(body))))
+
+    # -- what people are told ----------------------------------------------------------------------------------
+
+    def messages(self) -> list[outbox.Message]:
+        """Return what was sent, or waits to be, oldest first."""
+        with self._base.work() as connection:
+            return outbox.listed(connection, self.site)
+
+    def tell_quiet(self, alerts: Sequence[Alert], silent: Sequence[outbox.Quiet]) -> None:
+        """Let it be told that sensors fell silent; of one silence only once."""
+        with self._base.work(write=True) as connection:
+            outbox.put_quiet(connection, self.site, alerts, silent)
+
+    def next_message(self, now: np.datetime64) -> outbox.Message | None:
+        """Return a message that is due (UTC); nobody else gets it within the next two minutes."""
+        with self._base.work(write=True) as connection:
+            return outbox.claim(connection, self.site, now)
+
+    def settle(
+        self, message: outbox.Message, now: np.datetime64, error: str | None, until: np.datetime64 | None = None
+    ) -> None:
+        """Note what came of a message: delivered if there is no `error`; put off if `until` is given."""
+        with self._base.work(write=True) as connection:
+            if until is not None:
+                outbox.put_off(connection, message, until)
+            elif error is None:
+                outbox.delivered(connection, message, now)
+            else:
+                outbox.failed(connection, message, now, error)
 
     @contextmanager
     def saving(self, outcome: Outcome) -> Iterator[Saved]:
