@@ -27,7 +27,7 @@ SIZES, SMALL = (800, 3_000, 12_000, 50_000, 100_000), (100, 200, 400)
 SITES, SMALL_SITES = (800, 3_000, 12_000), (100, 200)
 """Junctions of networks that are made sites."""
 
-_WEEKS, _FITTED = 8, 6
+_WEEKS, _SMALL_WEEKS = (8, 6), (4, 3)  # in all, fitted
 _SENSORS, _STATES, _HOURS = 33, 32, 512
 
 
@@ -74,18 +74,18 @@ def growth_of_sites(setting: Setting) -> Iterator[tuple[str, tuple[float, ...]]]
     for size in sizes:
         with TemporaryDirectory(prefix="leakdetect-") as folder:
             setting.note(f"a site of {size} junctions")
-            measured.append(_commands(Path(folder), size))
+            measured.append(_commands(Path(folder), size, *(_SMALL_WEEKS if setting.small else _WEEKS)))
     yield _span(sizes), _slopes(sizes, measured)
 
 
-def _commands(folder: Path, junctions: int) -> list[tuple[float, float]]:
+def _commands(folder: Path, junctions: int, weeks: int, fitted: int) -> list[tuple[float, float]]:
     """Return time of the processor [s] and memory [GB] of the three."""
     model, world, site = _invented(folder, junctions), folder / "world", folder / "site"
     sensors = spread_sensors(load_network(model), _SENSORS)
-    simulate(model, world, Scenario(seed=1, days=7 * _WEEKS, step=3600, leaks_per_year=(4,)), sensors=sensors)
+    simulate(model, world, Scenario(seed=1, days=7 * weeks, step=3600, leaks_per_year=(4,)), sensors=sensors)
     lay_out(site, world, model)
-    last = np.timedelta64(7 * _WEEKS - 2, "D")
-    calls = (("fit", str(START + 7 * _FITTED)), ("detect", str(START + last)), ("detect", str(START + last + 1)))
+    last = np.timedelta64(7 * weeks - 2, "D")
+    calls = (("fit", str(START + 7 * fitted)), ("detect", str(START + last)), ("detect", str(START + last + 1)))
     used = [run(command, str(site), "--to", until) for command, until in calls]
     return [(u.processor, u.memory) for u in used]
 

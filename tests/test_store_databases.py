@@ -108,7 +108,7 @@ def test_version_1_is_carried_over(tmp_path: Path) -> None:
         assert keep(store, progress(until=T0 + 2 * DAY), [event(), event("late", 2), event("new", 3)]) == ("new",)
         assert store.checkpoint(T0 + 2 * DAY)[0] == T0 + DAY  # type: ignore[index]
     base = sqlite3.connect(path)
-    assert base.execute("SELECT version FROM layout").fetchone() == (2,)  # for which version 1 has a word
+    assert base.execute("SELECT version FROM layout").fetchone() == (3,)  # for which version 1 has a word
     base.close()
 
 

@@ -191,6 +191,9 @@ def test_killed_at_any_moment_loses_and_doubles_nothing(site: Path, fitted_distr
             time.sleep(random.uniform(0.5, 2.5))
             process.send_signal(signal.SIGKILL)
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.stderr.readline() != f"watching {site}\n":
+            assert process.poll() is None
         end = time.monotonic() + 60
         while any(source.glob("*.jsonl")) and time.monotonic() < end:
             time.sleep(0.2)
@@ -425,7 +428,7 @@ def test_a_month_of_l_town(shared: Path, tmp_path: Path) -> None:
             watched.receive(raw[place : place + 20_000])
             watched.advance()
         watched.advance(final=True)
-    assert len(raw) > 500_000
+    assert len(raw) > 300_000
     events, *rest = kept(whole)
     assert events
     assert kept(parted)[0] == events

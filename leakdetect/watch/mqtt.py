@@ -73,6 +73,7 @@ class Broker:
         self._client: Client = client
         _identify(client, site, site.stream.mqtt, place.scheme == "mqtts", unquote(place.username or ""))
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._lost, self._arrived
+        client.on_subscribe = self._listens
         client.reconnect_delay_set(*_BACK_OFF)
         client.max_queued_messages_set(0)
         try:
@@ -87,10 +88,17 @@ class Broker:
         if reason.is_failure:
             self._refused.put(f"{self._name}: {reason}: set user and password, or certificate, under [stream.mqtt]")
             return
+        client.subscribe([(rule.topic, _QOS) for rule in self._rules])
+
+    def _listens(self, _client: Client, _user: Any, _number: int, reasons: Any, _properties: Any) -> None:
+        """Say so only now: what was published before the broker knew of us is not kept for us."""
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self._refused.put(f"{self._name}: {refused[0]}: let this user read the topics under [stream.mqtt]")
+            return
         if not self._up:
             self._tell(f"connected to {self._name}")
         self._up = True
-        client.subscribe([(rule.topic, _QOS) for rule in self._rules])
 
     def _lost(self, _client: Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if self._up and reason.is_failure:
