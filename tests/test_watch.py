@@ -399,7 +399,7 @@ def drop(folder: Path, found: dict[str, pd.DataFrame], last: str) -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 def test_a_month_of_l_town(shared: Path, tmp_path: Path) -> None:
-    """Fitted on two weeks; then a million readings in pieces of half a day, against one run over files."""
+    """Fitted on two weeks; then 379,000 readings in pieces of more than a day, against one run over files."""
     first, last = "2018-01-15", "2018-02-14"
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     found = tables(shared / "ltown-b", last)
