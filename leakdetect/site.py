@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -107,6 +109,11 @@ class ReadingsBlock(_Model):
     """Belongs to the certificate (opcua)."""
     security: Literal["", "Sign", "SignAndEncrypt"] = ""
     """Of the connection, with a certificate (opcua)."""
+
+    @cached_property
+    def named(self) -> Counter[str]:
+        """How many columns are listed for each element."""
+        return Counter(self.columns.values())
 
     @property
     def is_personal(self) -> bool:

@@ -131,6 +131,23 @@ def test_units_and_quantities_and_names(tmp_path: Path) -> None:
     assert data["unit"].values.tolist() == ["kPa", "m3/h", "m3/h"]
 
 
+def test_two_sensors_at_one_element_are_two(tmp_path: Path) -> None:
+    """Of one block; a column of another block goes on where the first stopped."""
+    write(tmp_path, "time,a,b,c\n2020-01-01 00:00,1,2,3\n2020-01-01 00:05,4,5,6\n")
+    write(tmp_path, "time,d\n2020-01-01 00:10,7\n", "b.csv")
+    both = {"columns": {"a": "n1", "b": "n1", "c": "n2"}}
+    data = read(site(tmp_path, both, {"glob": "b.csv", "columns": {"d": "n2"}}, network="x.inp"))
+    assert data["sensor"].values.tolist() == ["n1 pressure a", "n1 pressure b", "n2"]
+    assert data["element"].values.tolist() == ["n1", "n1", "n2"]
+    np.testing.assert_array_equal(data["reading"].values, [[1, 2, 3], [4, 5, 6], [np.nan, np.nan, 7]])
+    assert data.attrs["duplicates_conflicting"] == 0
+    named = read(site(tmp_path, {"columns": {"b": "a"}}))  # the column that bears the element's name is the other one
+    assert named["reading"].values.tolist() == [[1, 2, 3], [4, 5, 6]]
+    meters = read(site(tmp_path, both | {"quantity": "demand", "unit": "L/h"}, network="x.inp"))
+    assert len({*meters["sensor"].values}) == 3
+    assert meters["element"].values.tolist() == ["n1", "n1", "n2"]
+
+
 def test_missing_marks_and_infinities(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -36,11 +36,12 @@ _HEAD = 3600.0  # [s] step of a sensor that has said less than two things
 class Sensors:
     """The sensors of a site in the order in which its files name them.
 
-    A household's meter goes by its pseudonym from here on.
+    A household's meter goes by its pseudonym from here on. Columns of one block that name the same element are sensors
+    of their own; one of another block goes on where the first stopped.
     """
 
     vault: Vault
-    index: dict[tuple[Quantity, str], int] = field(default_factory=dict)
+    index: dict[tuple[Quantity, str, str], int] = field(default_factory=dict)
     dma: list[str] = field(default_factory=list)
     unit: list[str] = field(default_factory=list)
     step: list[float] = field(default_factory=list)
@@ -51,7 +52,9 @@ class Sensors:
 
     def add(self, block: ReadingsBlock, column: str) -> int:
         """Return the number of the sensor that a block's column is."""
-        key = (block.quantity, block.columns.get(column) or column)
+        label = block.columns.get(column) or column
+        beside = block.named[label] - (block.columns.get(column) == label)
+        key = (block.quantity, label, column if beside else "")
         if key not in self.index:
             self.index[key] = len(self.index)
             self.dma.append(block.dmas.get(column, block.dma))
@@ -64,12 +67,14 @@ class Sensors:
         return self.index[key]
 
     def names(self) -> list[str]:
-        """Return one name a sensor: its element, and its quantity too where the element has several; a meter's own."""
-        count = Counter(label for _, label in self.index)
-        return [
-            hidden or (label if count[label] == 1 else f"{label} {quantity}")
-            for (quantity, label), hidden in zip(self.index, self.pseudonym, strict=True)
-        ]
+        """Return one name a sensor: its element; where that has several, the quantity too, and the column; or a meter's."""
+        count = Counter(label for _, label, _ in self.index)
+        alike = Counter(key[:2] for key in self.index)
+        found = []
+        for (quantity, label, column), hidden in zip(self.index, self.pseudonym, strict=True):
+            several = [str(quantity)] * (count[label] > 1) + [column] * (alike[quantity, label] > 1)
+            found.append(hidden or " ".join([label, *several]).strip())
+        return found
 
     def learn_step(self, sensor: int, when: times.Times) -> None:
         """Take a sensor's own step [s] from its first readings, unless it is known."""
@@ -425,12 +430,12 @@ def load_with_sensors(
     values = np.full((axis.size, len(steps)), np.nan)
     while pieces:
         _fill(values, axis, pieces.pop(0), counts)
-    labels = [label for _, label in sensors.index]
+    labels = [label for _, label, _ in sensors.index]
     data = new_readings(
         axis,
         sensors.names(),
         values,
-        quantity=[str(quantity) for quantity, _ in sensors.index],
+        quantity=[str(quantity) for quantity, _, _ in sensors.index],
         element=_elements(site, network, labels),
         dma=sensors.dma,
         unit=sensors.unit,

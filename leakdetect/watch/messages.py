@@ -57,7 +57,7 @@ class Decoder:
         for (quantity, column), number in sensors.columns.items():
             for name in (column, f"{column} {quantity}"):
                 names.setdefault(name, set()).add(number)
-        for (quantity, label), number in sensors.index.items():
+        for (quantity, label, _), number in sensors.index.items():
             for name in (label, f"{label} {quantity}"):
                 names.setdefault(name, set()).add(number)
         self._number = {name: found for name, several in names.items() if len(several) == 1 for found in several}
@@ -89,7 +89,9 @@ class Decoder:
         number = self._number.get(sensor) if isinstance(sensor, str) else None
         if number is None:
             if sensor in self._several:
-                raise RefusedError("a sensor's name that several have: add the quantity, as 'n105 pressure'")
+                raise RefusedError(
+                    "a sensor's name that several have: add the quantity, as 'n105 pressure', or say its column's"
+                )
             raise RefusedError("a sensor that site.toml does not know")  # never by its name: it may be a meter's id
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RefusedError("a value that is no number")
