@@ -17,6 +17,10 @@ class InputError(LeakdetectError, ValueError):
     """A file, a value or a setting from outside cannot be used."""
 
 
+class UnavailableError(InputError):
+    """What is needed cannot be had now, and may be at another time: a store is locked, a server is down."""
+
+
 class MissingFileError(InputError, FileNotFoundError):
     """A file or folder that was named is not there."""
 
@@ -41,6 +45,10 @@ class ElementError(InputError, KeyError):
 
 class ReadingsError(InputError):
     """Readings cannot be read or hold nothing usable."""
+
+
+class UnreachableError(UnavailableError, ReadingsError):
+    """A server of readings cannot be reached, or is lost."""
 
 
 class SiteError(InputError):

@@ -109,6 +109,8 @@ class ReadingsBlock(_Model):
     """Belongs to the certificate (opcua)."""
     security: Literal["", "Sign", "SignAndEncrypt"] = ""
     """Of the connection, with a certificate (opcua)."""
+    history: bool = True
+    """Whether the server keeps one; if not its nodes are heard by ``watch`` only (opcua)."""
 
     @cached_property
     def named(self) -> Counter[str]:
@@ -135,6 +137,8 @@ class ReadingsBlock(_Model):
         for key in sorted(every - needed - allowed):
             if getattr(self, key):
                 raise ValueError(f"{key}: is not for format = '{self.format}'")
+        if not self.history and self.format != "opcua":
+            raise ValueError(f"history: is not for format = '{self.format}'")
         if self.format == "sql" and bool(self.table) == bool(self.query):
             raise ValueError("table: name a table or view, or write a query: one of the two")
         if self.sensors and self.layout == "wide":

@@ -14,13 +14,14 @@ import numpy as np
 
 from leakdetect.alerts.ways import UndeliveredError, send
 from leakdetect.alerts.words import text
-from leakdetect.errors import InputError
+from leakdetect.errors import InputError, UnavailableError
 from leakdetect.live import Alert
 from leakdetect.site import Site
 from leakdetect.store import Message, Store, open_store
 
 _BUDGET = 15.0
 """[s] that a run may spend on sending; what is left waits."""
+_PATIENCE = 120.0  # [s] to note what came of a message, where the store is locked
 _LOOK = 5.0  # [s] between a watch's looks at what waits, where nothing new is known of
 
 
@@ -32,19 +33,32 @@ class Sent:
     failed: tuple[str, ...] = ()
 
 
-def deliver(site: Site, budget: float = _BUDGET) -> Sent:
+def deliver(site: Site, budget: float = _BUDGET, patient: Callable[[], bool] | None = None) -> Sent:
     """Send what is due, for so long [s] at most; what fails, and what is left, waits in the store.
 
     A message may arrive twice where a process was killed as it sent; its key is the same then.
+
+    Parameters
+    ----------
+    site : Site
+    budget : float
+    patient : callable, optional
+        Whether to wait on for a store that is locked once a message was sent; two minutes if not given.
+
+    Raises
+    ------
+    UnavailableError
+        If the store is locked.
     """
     store = open_store(site, make=False) if site.alerts else None
     if store is None:
         return Sent()
+    until = monotonic() + _PATIENCE
     with store:
-        return _deliver(site, store, budget)
+        return _deliver(site, store, budget, patient or (lambda: monotonic() < until))
 
 
-def _deliver(site: Site, store: Store, budget: float) -> Sent:
+def _deliver(site: Site, store: Store, budget: float, patient: Callable[[], bool]) -> Sent:
     ways = {alert.name: alert for alert in site.alerts}
     end, count, failed = monotonic() + budget, 0, list[str]()
     while monotonic() < end and (message := store.next_message(_now())) is not None:
@@ -57,11 +71,23 @@ def _deliver(site: Site, store: Store, budget: float) -> Sent:
             store.settle(message, _now(), None, np.datetime64(over.replace(tzinfo=None), "s"))
             continue
         error = _attempt(site, alert, message)
-        store.settle(message, _now(), error)
+        _note(store, message, error, patient)
         count += error is None
         if error is not None:
             failed.append(f"{alert.name}: {error}")
     return Sent(count, tuple(failed))
+
+
+def _note(store: Store, message: Message, error: str | None, patient: Callable[[], bool]) -> None:
+    """Note what came of a message, even if the store is locked: else it would be sent again."""
+    while True:
+        try:
+            store.settle(message, _now(), error)
+        except UnavailableError:
+            if not patient():
+                raise
+            continue
+        return
 
 
 def _attempt(site: Site, alert: Alert, message: Message) -> str | None:
@@ -143,14 +169,18 @@ class Sender:
         self._look.set()
 
     def _run(self) -> None:
+        said = ""
         while True:
             stop = self._stop
             self._look.clear()
             try:
-                for line in deliver(self._site).failed:
+                for line in deliver(self._site, patient=lambda: not self._stop).failed:
                     self._tell(f"not delivered, tried again later: {line}")
+                said = ""
             except InputError as error:  # a store that is locked for long: the next look may do
-                self._tell(str(error))
+                if str(error) != said:
+                    self._tell(str(error))
+                said = str(error)
             if stop:
                 return
             self._look.wait(_LOOK)

@@ -28,6 +28,9 @@ def watch(
             metavar="URL", help="A broker: mqtt://host or mqtts://host; '' for that of site.toml.", show_default=False
         ),
     ] = None,
+    opcua: Annotated[
+        bool, typer.Option("--opcua", help="What the nodes of the OPC UA blocks of site.toml say.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line for each new event.")] = False,
 ) -> None:
     """Take readings as they arrive, and find leaks as detect does; print each event when it is raised.
@@ -47,14 +50,14 @@ def watch(
     from leakdetect.watch import watch as watching
     from leakdetect.watch.open import open_source
 
-    if sum((stdin, dropped is not None, mqtt is not None)) != 1:
-        raise InputError("where do readings come from? Give one of --mqtt, --folder and --stdin")
+    if sum((stdin, dropped is not None, mqtt is not None, opcua)) != 1:
+        raise InputError("where do readings come from? Give one of --mqtt, --opcua, --folder and --stdin")
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: stopped.append(got))
     new = 0
-    with watching(folder, log) as watched, Sender(watched.site, log) as sender:
-        source = open_source(watched, log, dropped=dropped, mqtt=mqtt)
+    with watching(folder, log, lambda: bool(stopped)) as watched, Sender(watched.site, log) as sender:
+        source = open_source(watched, log, dropped=dropped, mqtt=mqtt, opcua=opcua)
         log(f"watching {folder}")
         for taken in watched.follow(source, lambda: bool(stopped)):
             sender.look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from leakdetect.errors import MissingExtraError, ReadingsError
+from leakdetect.errors import MissingExtraError, ReadingsError, UnreachableError
 from leakdetect.readings.files import Chunk
 from leakdetect.readings.secrets import filled
 from leakdetect.readings.sources import Window
@@ -29,15 +29,26 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD = 200  # first values of a node, from which its step is learnt
 _TIMEOUT = 30.0  # [s] of a request
 _POLICY = "Basic256Sha256"
-_SILENT = 10.0  # [s] without a word after which the connection is looked after
+_MOST = 50_000  # values that wait for who reads them
+_LOOK = 1.0  # [s] between looks at whether the connection is lost
 _MENDS = {
     "BadUserAccessDenied": "give the user the right to read history",
     "BadIdentityToken": "set the variables that user and password name",
     "BadSecurity": "set certificate, private_key and security as the server wants them, and let it trust them",
     "BadNodeIdUnknown": "correct the node under columns in site.toml",
-    "BadHistoryOperation": "let the server keep this node's history, or take it from columns",
+    "BadHistoryOperation": "let the server keep this node's history, take it from columns, or write history = false",
     "Connect": "is the server up, and url right?",
     "Timeout": "is the server up, and url right?",
+}
+_LOST = {
+    "BadCommunicationError",
+    "BadConnectionClosed",
+    "BadSecureChannelClosed",
+    "BadServerHalted",
+    "BadSessionClosed",
+    "BadSessionIdInvalid",
+    "BadShutdown",
+    "BadTimeout",
 }
 
 
@@ -50,7 +61,7 @@ class Reading(NamedTuple):
 
 
 class History:
-    """What a server keeps of some nodes; see `sources.Source`.
+    """What a server keeps of some nodes; see `sources.Source`. Nothing, where the block says that it keeps none.
 
     A value of Bad quality is a missing reading; one of Uncertain quality is judged as any other.
 
@@ -88,35 +99,21 @@ class History:
     def chunks(self, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
         """See `Source`: page by page as the server gives them, node after node."""
         first, last = limits(Kind.UTC, self.window.since, self.window.until)
-        yield from _stepped(self._pages(first or _FIRST, last or datetime.now(UTC) + timedelta(days=1), 0))
+        if self.block.history:
+            yield from _stepped(self._pages(first or _FIRST, last or _soon(), 0))
 
     def head(self, text: list[str], wanted: list[str]) -> Iterator[Chunk]:
         """See `Source`."""
-        if self.window.since is not None:
-            yield from _stepped(self._pages(_FIRST, datetime.now(UTC) + timedelta(days=1), _HEAD))
+        if self.block.history and self.window.since is not None:
+            yield from _stepped(self._pages(_FIRST, _soon(), _HEAD))
 
     async def _pages(self, first: Any, last: Any, most: int) -> AsyncGenerator[Chunk]:
         """Yield the raw values of each node between two times; at most so many of each unless that is 0."""
-        from asyncua import ua
-
-        details = ua.ReadRawModifiedDetails()
-        details.IsReadModified, details.ReturnBounds = False, False
-        details.StartTime, details.EndTime, details.NumValuesPerNode = first, last, most
         async with _session(self.block, self.folder) as client:
             for name in self.block.columns:
                 with _Told(f"{self}: node '{_shown(self.block, name)}'"):
-                    node, taken = client.get_node(name), 0
-                    point: bytes | None = None
-                    await node.read_node_class()  # some servers have an empty history of what is not there
-                    while True:
-                        page = await node.history_read(details, point)
-                        page.StatusCode.check()
-                        values = page.HistoryData.DataValues or []
+                    async for values in _kept(client, name, first, last, most):
                         yield self._chunk(name, values)
-                        taken += len(values)
-                        before, point = point, page.ContinuationPoint
-                        if not point or point == before or (most and taken >= most):
-                            break
 
     def _chunk(self, name: str, values: list[Any]) -> Chunk:
         rows = [(_time(v), name, _number(v, f"{self}: node '{_shown(self.block, name)}'")) for v in values]
@@ -124,8 +121,33 @@ class History:
         return Chunk(frame.astype({self.block.value: "float64", self.block.time: "datetime64[ns, UTC]"}), None)
 
 
-async def subscribe(block: ReadingsBlock, folder: Path, period: float = 1.0) -> AsyncIterator[Reading]:
+async def _kept(client: Client, name: str, first: Any, last: Any, most: int = 0) -> AsyncIterator[list[Any]]:
+    """Yield pages of a node's raw values between two times; of at most so many values unless that is 0."""
+    from asyncua import ua
+
+    details = ua.ReadRawModifiedDetails()
+    details.IsReadModified, details.ReturnBounds = False, False
+    details.StartTime, details.EndTime, details.NumValuesPerNode = first, last, most
+    node, taken = client.get_node(name), 0
+    point: bytes | None = None
+    await node.read_node_class()  # some servers have an empty history of what is not there
+    while True:
+        page = await node.history_read(details, point)
+        page.StatusCode.check()
+        values = page.HistoryData.DataValues or []
+        yield values
+        taken += len(values)
+        before, point = point, page.ContinuationPoint
+        if not point or point == before or (most and taken >= most):
+            return
+
+
+async def subscribe(
+    block: ReadingsBlock, folder: Path, period: float = 1.0, since: Mapping[str, np.datetime64] | None = None
+) -> AsyncGenerator[Reading]:
     """Yield what the block's nodes say from now on, first what they said last.
+
+    A value that is what it was, measured anew, is said too, where the server can: a reading that stands still is one.
 
     Parameters
     ----------
@@ -135,6 +157,8 @@ async def subscribe(block: ReadingsBlock, folder: Path, period: float = 1.0) -> 
         Of the site.
     period : float
         How often the server tells of changes [s].
+    since : mapping of str to datetime64, optional
+        From when on (UTC) the history of a node is wanted before all else. Nothing is missed between the two.
 
     Yields
     ------
@@ -144,34 +168,76 @@ async def subscribe(block: ReadingsBlock, folder: Path, period: float = 1.0) -> 
     Raises
     ------
     ReadingsError
-        If the server cannot be reached, refuses, or is lost.
+        If the server cannot be reached, refuses, or is lost, or says more than is read.
     MissingExtraError
         If asyncua is not installed.
     """
     _require()
-    said: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    said: asyncio.Queue[tuple[str, Any]] = asyncio.Queue(_MOST)
+    errors: list[Exception] = []
 
     class Handler:
         def datachange_notification(self, node: Any, value: Any, data: Any) -> None:
-            said.put_nowait((names[node.nodeid], data.monitored_item.Value))
+            if errors:
+                return
+            try:
+                said.put_nowait((names[node.nodeid], data.monitored_item.Value))
+            except asyncio.QueueFull:
+                errors.append(UnreachableError(f"{block.url}: says more than is taken"))
+
+    async def lost(error: Exception) -> None:
+        errors.append(error)
 
     async with _session(block, folder) as client:
+        client.connection_lost_callback = lost
         with _Told(block.url):
             nodes = {name: client.get_node(name) for name in block.columns}
             names = {node.nodeid: name for name, node in nodes.items()}
             subscription = await client.create_subscription(period * 1000, Handler())
-            for name, node in nodes.items():
+            for number, (name, node) in enumerate(nodes.items(), 1):
                 with _Told(f"{block.url}: node '{_shown(block, name)}'"):
-                    await subscription.subscribe_data_change(node, queuesize=1000, sampling_interval=period * 1000)
+                    [made] = await subscription.create_monitored_items([_wanted(node, number, period * 1000)])
+                    if not isinstance(made, int):
+                        made.check()
+            for name, first in (since or {}).items():
+                with _Told(f"{block.url}: node '{_shown(block, name)}'"):
+                    begin = pd.Timestamp(first, tz=UTC).to_pydatetime(warn=False)
+                    async for values in _kept(client, name, begin, _soon()):
+                        for value in values:
+                            yield _reading(block, name, value)
             while True:
                 try:
-                    name, value = await asyncio.wait_for(said.get(), _SILENT)
+                    name, value = said.get_nowait() if said.qsize() else await asyncio.wait_for(said.get(), _LOOK)
                 except TimeoutError:
-                    await client.check_connection()  # raises where it is lost
+                    if errors:  # only once all is taken that came before
+                        raise errors[0] from None
                     continue
-                where = f"{block.url}: node '{_shown(block, name)}'"
-                time = np.datetime64(_time(value).replace(tzinfo=None), "ns")
-                yield Reading(time, name, _number(value, where))
+                if value.SourceTimestamp or value.ServerTimestamp:
+                    yield _reading(block, name, value)
+
+
+def _wanted(node: Any, number: int, period: float) -> Any:
+    """Return a request to be told of a node's values, and of times at which it was measured anew."""
+    from asyncua import ua
+
+    asked = ua.MonitoredItemCreateRequest()
+    asked.ItemToMonitor = ua.ReadValueId()
+    asked.ItemToMonitor.NodeId, asked.ItemToMonitor.AttributeId = node.nodeid, ua.AttributeIds.Value
+    asked.MonitoringMode = ua.MonitoringMode.Reporting
+    how = asked.RequestedParameters = ua.MonitoringParameters()
+    how.ClientHandle, how.SamplingInterval, how.QueueSize, how.DiscardOldest = number, period, 1000, True
+    how.Filter = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp)
+    return asked
+
+
+def _reading(block: ReadingsBlock, name: str, value: Any) -> Reading:
+    where = f"{block.url}: node '{_shown(block, name)}'"
+    return Reading(np.datetime64(_time(value).replace(tzinfo=None), "ns"), name, _number(value, where))
+
+
+def _soon() -> datetime:
+    """Return a time after which a server has no history."""
+    return datetime.now(UTC) + timedelta(days=1)
 
 
 @asynccontextmanager
@@ -213,7 +279,8 @@ class _Told:
             said = " ".join(str(error).split()) or type(error).__name__
             about = f"{type(error).__name__} {said}"
             mend = next((mend for key, mend in _MENDS.items() if key.lower() in about.lower()), "correct site.toml")
-            raise ReadingsError(f"{self.where}: {said}: {mend}") from None
+            away = isinstance(error, OSError) or type(error).__name__ in _LOST
+            raise (UnreachableError if away else ReadingsError)(f"{self.where}: {said}: {mend}") from None
 
 
 def _stepped(pages: AsyncGenerator[Chunk]) -> Iterator[Chunk]:

@@ -13,16 +13,16 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from leakdetect.errors import InputError, MissingExtraError
+from leakdetect.errors import InputError, MissingExtraError, UnavailableError
 from leakdetect.store import migrate
 
 _WAIT = 10.0
 """[s] that one who writes waits for another to finish."""
 ANEW = "move the file away and run detect again, or put back a copy"
 _WRITES, _RUNS, _MIGRATES = 7101, 7102, 7103  # PostgreSQL's advisory locks, beside the site's number
+_LOCKED = ("locked", "lock timeout")
 _MENDS = {
-    "locked": "another run is writing: try again when it has finished",
-    "lock timeout": "another run is writing: try again when it has finished",
+    **dict.fromkeys(_LOCKED, "another run is writing: try again when it has finished"),
     "readonly": "make the file and its folder writable",
     "unable to open": "make the folder writable",
     "full": "make room on the disk",
@@ -88,7 +88,8 @@ class Database:
         Raises
         ------
         InputError
-            If the database cannot be reached, read or written; nothing is changed then.
+            If the database cannot be reached, read or written; nothing is changed then. `UnavailableError` if another
+            process held it for too long.
         """
         if write and self._looks:
             raise InputError(f"{self.name}: may not be written to: make the file and its folder writable")
@@ -99,7 +100,9 @@ class Database:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(_WRITES, self._site))))
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise InputError(f"{self.name}: {self._reason(error)}") from error
+            said = self._reason(error)
+            locked = any(word in said.lower() for word in _LOCKED)
+            raise (UnavailableError if locked else InputError)(f"{self.name}: {said}") from error
 
     @contextmanager
     def alone(self) -> Iterator[None]:

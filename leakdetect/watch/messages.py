@@ -64,6 +64,10 @@ class Decoder:
         self._several = {name for name, several in names.items() if len(several) > 1}
         self._times: dict[Any, int] = {}
 
+    def number(self, name: str) -> int | None:
+        """Return the number of the sensor that goes by a name; None if none, or several, do."""
+        return self._number.get(name)
+
     def batch(self, raw: Iterable[Raw]) -> Batch:
         """Return readings in SI and UTC."""
         times, numbers, values = list[int](), list[int](), list[float]()

@@ -11,9 +11,14 @@ from leakdetect.watch.watching import Watch
 
 
 def open_source(
-    watched: Watch, tell: Callable[[str], None], *, dropped: Path | None = None, mqtt: str | None = None
+    watched: Watch,
+    tell: Callable[[str], None],
+    *,
+    dropped: Path | None = None,
+    mqtt: str | None = None,
+    opcua: bool = False,
 ) -> Source:
-    """Return a feed: a folder, an MQTT broker (its URL, '' for that of site.toml), else stdin.
+    """Return a feed: a folder, an MQTT broker (its URL, '' for that of site.toml), OPC UA servers, else stdin.
 
     Raises
     ------
@@ -27,4 +32,8 @@ def open_source(
         from leakdetect.watch.mqtt import Broker
 
         return Broker(watched.site, mqtt, tell, refuse)
+    if opcua:
+        from leakdetect.watch.opcua import Servers
+
+        return Servers(watched.site, watched.newest, tell)
     return Lines(sys.stdin.fileno(), refuse)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import numpy as np
 import xarray as xr
 
 from leakdetect import pipeline
 from leakdetect.daily import Outcome, take
+from leakdetect.errors import UnavailableError
 from leakdetect.events import Event
 from leakdetect.netcdf import write_series
 from leakdetect.network import Network
@@ -30,6 +31,7 @@ from leakdetect.watch.sources import Source
 _POLL = 0.2  # [s]
 _LATE = 60.0  # [s] between runs that go back for what came late
 _SERIES = 60.0  # [s] between writings of the series that reports draw
+_AGAIN = 5.0  # [s] between attempts where a store is locked, or a server of readings is down
 _DAY = np.timedelta64(1, "D")
 _NS = 1_000_000_000
 _QUIET_STEPS, _QUIET_LEAST = 4, 3600 * _NS
@@ -57,6 +59,7 @@ class Watch:
         self._spool = Spool(site.spool_path, Vault.of(site))
         stack.callback(self._spool.close)
         stack.callback(self._keep_series)
+        self._waits = 0.0  # until when, where something could not be had
         self._series: list[xr.Dataset] = []
         self._rest = self._series_at = monotonic()
         self._late = False
@@ -96,6 +99,13 @@ class Watch:
         if self._next is not None and changed is not None:
             self._late = self._late or changed < int(self._next.astype("datetime64[ns]").astype(np.int64))
 
+    def newest(self, quantity: str, column: str) -> np.datetime64:
+        """Return the time of a sensor's newest reading (UTC); that of the oldest known of any, where it said none."""
+        times = self._recent.time
+        first = times[0] if len(times) else np.datetime64("now", "ns").astype(np.int64)
+        number = self.decoder.number(f"{column} {quantity}")
+        return np.datetime64(int(first if number is None else max(first, self._recent.last[number])), "ns")
+
     # -- what becomes of it ------------------------------------------------------------------------------------
 
     def advance(self, *, final: bool = False, busy: bool = False) -> Taken | None:
@@ -116,33 +126,38 @@ class Watch:
         begun = monotonic()
         if busy and begun < self._rest:
             return None
+        if self._store is None:
+            self._store = self._made()
         self._renew()
         quiet = self._recent.quiet(self._patience)
+        self._say_quiet(quiet)
         limit = self._limit(quiet, final=final)
         again = self._late and (final or self._next is None or monotonic() - self._late_at >= _LATE)
         if not again and (self._next is None or limit is None or limit <= self._next):
-            self._say_quiet(quiet)
             return None
         job = replace(
             self._job,
             read=self._reader(limit, whole=again),
             settled=not again,
             seconds={},
-            keep_series=self._later if self._store else write_series,
+            keep_series=self._now if again else self._later,
             started=np.datetime64("now"),
         )
         outcome = take(job, self._store, None, None)
         if again:
             self._late, self._late_at = False, monotonic()
         if self._store is None:
-            store = open_store(self.site)
-            self._store = None if store is None else self._stack.enter_context(store)
+            self._store = self._made()
         if outcome.until is not None:
             self._next = outcome.until + self._job.step
             self._recent.forget(outcome.until - quality.CONTEXT - 2 * _DAY)
-        self._say_quiet(quiet)
         self._rest = 2 * monotonic() - begun
         return Taken([event for event in outcome.events if event.id in outcome.raised], outcome)
+
+    def _made(self) -> Store | None:
+        """Return the store once a run has made it."""
+        store = open_store(self.site, make=False)
+        return None if store is None else self._stack.enter_context(store)
 
     def _limit(self, quiet: np.ndarray, *, final: bool) -> np.datetime64 | None:
         """Return up to when steps may be taken; None: all that are complete."""
@@ -169,12 +184,16 @@ class Watch:
     def _later(self, site: Site, grown: xr.Dataset, fresh: bool) -> None:
         """Put the series off: to write them takes longer than all the rest of a step."""
         if fresh:
-            self._series.clear()
-            write_series(site, grown, fresh)
+            self._now(site, grown, fresh)
             return
         self._series.append(grown)
         if monotonic() - self._series_at >= _SERIES:
             self._keep_series()
+
+    def _now(self, site: Site, grown: xr.Dataset, fresh: bool) -> None:
+        """Write the series of a whole run: that steps which it took again were not replaced nobody would find."""
+        self._keep_series()
+        write_series(site, grown, fresh)
 
     def _keep_series(self) -> None:
         self._series_at = monotonic()
@@ -187,10 +206,10 @@ class Watch:
         """Reckon with what people said of events, or mended, and with another model, since the last look."""
         stamp = self._inputs()
         if stamp != self._stamp:
-            self._stamp = stamp
             self.site, self.network = pipeline.open_site(self.site.folder)
             self._job = pipeline.job_of(self.site, self.network, self._store)
             self._begin()
+            self._stamp = stamp
             return
         repairs = pipeline.repairs_of(self.site, self.network, self._store.repairs() if self._store else ())
         if tuple(repairs) != self._job.repairs:
@@ -198,21 +217,24 @@ class Watch:
             self._late = True
 
     def _say_quiet(self, quiet: np.ndarray) -> None:
-        """Tell of sensors that fell silent, or speak again."""
+        """Tell of sensors that fell silent, or speak again; before the first run nobody can be."""
         turned = np.flatnonzero(quiet != self._silent)
-        self._silent = quiet
-        if not turned.size:
+        if not turned.size or self._store is None:
             return
         last = self._recent.last.astype("datetime64[ns]")
         said = [Quiet(self.names[s], last[s], bool(quiet[s])) for s in turned]
+        worth = [one for one, s in zip(said, turned, strict=True) if one.silent and not self.decoder.personal[s]]
+        if worth and self.site.alerts:
+            self._store.tell_quiet(self.site.alerts, worth)
+        self._silent = quiet
         for one in said:
             self._tell(f"{one.sensor} {'has been silent since' if one.silent else 'speaks again, until'} {one.last}Z")
-        if self._store is not None:
-            worth = [one for one, s in zip(said, turned, strict=True) if one.silent and not self.decoder.personal[s]]
-            self._store.tell_quiet(self.site.alerts, worth)
 
     def follow(self, source: Source, stop: Callable[[], bool]) -> Iterator[Taken]:
-        """Take what a source gives until it ends or `stop` says so; yield what came of it."""
+        """Take what a source gives until it ends or `stop` says so; yield what came of it.
+
+        Where the store is locked, or a server of readings down, what arrives is kept, and taken when it can be.
+        """
         try:
             while not stop():
                 arrival = source.take(_POLL)
@@ -220,14 +242,34 @@ class Watch:
                     break
                 self.receive(list(arrival.raw))
                 arrival.kept()
-                if (taken := self.advance(busy=bool(arrival.raw))) is not None:
+                if (taken := self._attempt(busy=bool(arrival.raw))) is not None:
                     yield taken
             else:
                 return
-            if (taken := self.advance(final=True)) is not None:
-                yield taken
+            while not stop():
+                if (taken := self._attempt(final=True)) is not None:
+                    yield taken
+                if not self._waits:
+                    return
+                sleep(_POLL)
         finally:
             source.close()
+
+    def _attempt(self, *, final: bool = False, busy: bool = False) -> Taken | None:
+        """Advance, unless something was not to be had a moment ago; say so once."""
+        if monotonic() < self._waits:
+            return None
+        try:
+            if self._waits and self._store is not None:
+                self._store.claim()  # a run that cannot be kept would be for nothing
+            taken = self.advance(final=final, busy=busy and not self._waits)
+        except UnavailableError as error:
+            if not self._waits:
+                self._tell(f"{error}; readings are kept meanwhile, trying again")
+            self._waits = monotonic() + _AGAIN
+            return None
+        self._waits = 0.0
+        return taken
 
 
 def _forward(parts: list[xr.Dataset]) -> Iterator[xr.Dataset]:
@@ -246,7 +288,7 @@ def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
 
 
 @contextmanager
-def watch(folder: Path, tell: Callable[[str], None]) -> Iterator[Watch]:
+def watch(folder: Path, tell: Callable[[str], None], stop: Callable[[], bool] = lambda: False) -> Iterator[Watch]:
     """Give a site to be watched, all to itself; errors as `pipeline.detect`.
 
     Parameters
@@ -254,7 +296,20 @@ def watch(folder: Path, tell: Callable[[str], None]) -> Iterator[Watch]:
     folder : Path
     tell : callable
         Told of what is refused, and of sensors that fall silent.
+    stop : callable
+        Whether to wait no longer for a store that another process holds.
     """
     site, network = pipeline.open_site(folder)
-    with pipeline.running(site) as store, ExitStack() as stack:
+    with ExitStack() as stack:
+        said = False
+        while True:
+            try:
+                store = stack.enter_context(pipeline.running(site))
+                break
+            except UnavailableError as error:
+                if stop():
+                    raise
+                if not said:
+                    tell(f"{error}; trying again")
+                said = True
         yield Watch(site, network, store, stack, tell)
