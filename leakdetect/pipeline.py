@@ -23,6 +23,7 @@ from leakdetect.files import alone, replacing, sweep
 from leakdetect.late import first_readings
 from leakdetect.netcdf import load_model, load_series, series_folder, write_model
 from leakdetect.network import Network
+from leakdetect.privacy import retain
 from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.sealing import open_model, seal_model
 from leakdetect.site import Site, load_site
@@ -194,7 +195,7 @@ def detect(
     """Take what is new since the last run, raise events, keep them.
 
     What came late or was corrected in the site's `late_days`, and repairs that were told late, are taken too: the
-    detector goes back to before them. Two runs at once are refused; a run that is killed leaves what was there before.
+    detector goes back to before them. First what is kept of meters for longer than the site says goes. Two runs at once are refused; a run that is killed leaves what was there before.
 
     Parameters
     ----------
@@ -213,6 +214,7 @@ def detect(
     site, network = open_site(folder)
     with running(site) as store:
         try:
+            retain(site, started, store)
             return take(job_of(site, network, store, tell, started), store, since, until)
         except Exception as error:
             if store is not None:

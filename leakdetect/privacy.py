@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -16,7 +17,7 @@ from leakdetect.netcdf import load_model, series_folder, write_model
 from leakdetect.readings.spool import Spool
 from leakdetect.sealing import BLOB, NODES, SEALED
 from leakdetect.site import FILE, Site
-from leakdetect.store import Progress, open_store
+from leakdetect.store import Store, open_store
 from leakdetect.vault import VARIABLE, Vault
 
 
@@ -124,8 +125,11 @@ def _of_model(site: Site) -> list[Holding]:
     return [_dated(Holding(name, Kind.MODEL, how, count), site, *(np.datetime64(str(d)) for d in days))]
 
 
-def _of_state(site: Site) -> list[Holding]:
-    progress = _progress(site)
+def _of_state(site: Site, store: Store | None = None) -> list[Holding]:
+    with ExitStack() as stack:
+        if store is None and (store := open_store(site, make=False)) is not None:
+            stack.enter_context(store)
+        progress = None if store is None else store.progress()
     if progress is None:
         return []
     name, state = site.store_path.name, progress.state
@@ -138,20 +142,12 @@ def _of_state(site: Site) -> list[Holding]:
     return [_dated(holding, site, times[0], times[-1]) if len(times) else holding]
 
 
-def _of_stream(site: Site, vault: Vault) -> list[Holding]:
-    """Return what `watch` has received of meters, file by file."""
+def _of_stream(site: Site, vault: Vault, before: np.datetime64 | None = None) -> list[Holding]:
+    """Return what `watch` has received of meters, file by file; but for full ones that hold something later."""
     return [
         _dated(Holding(f"{path.parent.name}/{path.name}", Kind.STREAM, How.SEALED, count), site, first, last)
-        for path, count, first, last in Spool(site.spool_path, vault).meters()
+        for path, count, first, last in Spool(site.spool_path, vault).meters(before)
     ]
-
-
-def _progress(site: Site) -> Progress | None:
-    store = open_store(site, make=False)
-    if store is None:
-        return None
-    with store:
-        return store.progress()
 
 
 def _dated(holding: Holding, site: Site, first: np.datetime64, last: np.datetime64) -> Holding:
@@ -176,31 +172,63 @@ def enforce(site: Site, now: np.datetime64) -> list[Holding]:
     Raises
     ------
     InputError
-        If a file cannot be read or written.
+        If a file cannot be read or written, or a run is under way.
     """
-    today = str(now.astype("datetime64[D]"))
-    removed = []
-    for holding in held(site).holdings:
-        if holding.how != How.SEALED or holding.keep_until is None or holding.keep_until >= today:
-            continue
+    if not any(_due(site, now, None)):
+        return []
+    with alone(site.folder), ExitStack() as stack:
+        store = open_store(site, make=False)
+        if store is not None:
+            stack.enter_context(store)
+            stack.enter_context(store.alone())
+        return remove_due(site, now, store)
+
+
+def retain(site: Site, now: np.datetime64, store: Store | None) -> None:
+    """Do as `enforce` in a run, which has the site to itself, and leave a record; parameters and errors as `remove_due`.
+
+    Only where site.toml says for how long: else readings of years ago may be looked at.
+    """
+    if "keep_days" not in site.privacy.model_fields_set or not any(block.is_personal for block in site.readings):
+        return
+    removed = [holding.where for holding in remove_due(site, now, store)]
+    if removed and store is not None:
+        note = f"readings of meters were kept for {site.privacy.keep_days} days: removed from {', '.join(removed)}"
+        store.record(now, {"outcome": "removed", "removed": removed, "note": note})
+
+
+def remove_due(site: Site, now: np.datetime64, store: Store | None) -> list[Holding]:
+    """Do as `enforce` where nobody else may write.
+
+    Parameters
+    ----------
+    site : Site
+    now : datetime64
+        UTC.
+    store : Store or None
+        The site's, open; None before its first run.
+    """
+    removed = list(_due(site, now, store))
+    for holding in removed:
         if holding.kind == Kind.MODEL:
             model, _ = load_model(site)
             with replacing(site.model_path) as part:
                 write_model(model.drop_vars(SEALED), part, str(model.attrs["detector"]))
         elif holding.kind == Kind.STREAM:
-            with alone(site.folder):  # `watch` may be writing there
-                (site.folder / holding.where).unlink()
-        else:
-            _remove_series(site)
-        removed.append(holding)
+            (site.folder / holding.where).unlink()
+        elif store is not None:
+            store.redact(_without_series)
     return removed
 
 
-def _remove_series(site: Site) -> None:
-    store = open_store(site, make=False)
-    assert store is not None  # or there was nothing to remove
-    with alone(site.folder), store, store.alone():
-        store.redact(_without_series)
+def _due(site: Site, now: np.datetime64, store: Store | None) -> Iterator[Holding]:
+    """Yield what is kept for too long; of what was received only files that may hold such are opened."""
+    today = now.astype("datetime64[D]")
+    before = today - np.timedelta64(site.privacy.keep_days, "D")
+    ours = [*_of_model(site), *_of_state(site, store), *_of_stream(site, Vault.of(site), before)]
+    for holding in ours:
+        if holding.how == How.SEALED and holding.keep_until is not None and holding.keep_until < str(today):
+            yield holding
 
 
 def _without_series(state: State) -> State:

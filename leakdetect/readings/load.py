@@ -67,7 +67,7 @@ class Sensors:
         return self.index[key]
 
     def names(self) -> list[str]:
-        """Return one name a sensor: its element; where that has several, the quantity too, and the column; or a meter's."""
+        """Return one name a sensor: its element; of several, with the quantity and the column too; a meter's own."""
         count = Counter(label for _, label, _ in self.index)
         alike = Counter(key[:2] for key in self.index)
         found = []

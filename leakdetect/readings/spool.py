@@ -144,9 +144,14 @@ class Spool:
         for kind in list(self._open):
             self._close(kind)
 
-    def meters(self) -> Iterator[tuple[Path, int, np.datetime64, np.datetime64]]:
-        """Yield each file of households' meters: how many they are, their first and their last reading; as `read`."""
+    def meters(self, before: np.datetime64 | None = None) -> Iterator[tuple[Path, int, np.datetime64, np.datetime64]]:
+        """Yield each file of households' meters: how many they are, their first and their last reading; as `read`.
+
+        Full ones with a reading of the day `before` or later are not looked at.
+        """
         for path in self._files("meters"):
+            if before is not None and (span := _span(path)) is not None and span[1] >= before:
+                continue
             batches = [_batch(self.vault.unseal_bytes(body, str(path))) for body in _records(path)]
             if batches:
                 count = len({sensor for batch in batches for sensor in batch.sensors})
@@ -190,12 +195,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(place)
 
 
-def _may_hold(path: Path, since: np.datetime64 | None, until: np.datetime64 | None) -> bool:
+def _span(path: Path) -> tuple[np.datetime64, np.datetime64] | None:
+    """Return the first and last day of a file that is full."""
     parts = path.stem.split("_")
-    if len(parts) != 3:
+    return (np.datetime64(parts[1], "D"), np.datetime64(parts[2], "D")) if len(parts) == 3 else None
+
+
+def _may_hold(path: Path, since: np.datetime64 | None, until: np.datetime64 | None) -> bool:
+    span = _span(path)
+    if span is None:
         return True
-    begins, ends = np.datetime64(parts[1], "D"), np.datetime64(parts[2], "D") + 1
-    return bool((since is None or ends > since) and (until is None or begins <= until))
+    return bool((since is None or span[1] + 1 > since) and (until is None or span[0] <= until))
 
 
 def _records(path: Path) -> Iterator[bytes]:

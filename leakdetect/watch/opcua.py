@@ -18,7 +18,7 @@ from leakdetect.watch.messages import Raw
 from leakdetect.watch.sources import Arrival
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock, Site
+    from leakdetect.site import Site
 
 _MOST = 20_000  # readings that wait; where there are more, the servers' wait in turn
 _BATCH = 5_000  # readings at once

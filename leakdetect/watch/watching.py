@@ -17,6 +17,7 @@ from leakdetect.errors import UnavailableError
 from leakdetect.events import Event
 from leakdetect.netcdf import write_series
 from leakdetect.network import Network
+from leakdetect.privacy import retain
 from leakdetect.readings import load_with_sensors
 from leakdetect.readings.spool import Spool
 from leakdetect.schema import SENSOR, TIME
@@ -59,6 +60,7 @@ class Watch:
         self._spool = Spool(site.spool_path, Vault.of(site))
         stack.callback(self._spool.close)
         stack.callback(self._keep_series)
+        self._retained = np.datetime64("NaT", "D")
         self._waits = 0.0  # until when, where something could not be had
         self._series: list[xr.Dataset] = []
         self._rest = self._series_at = monotonic()
@@ -128,6 +130,7 @@ class Watch:
             return None
         if self._store is None:
             self._store = self._made()
+        self._retain()
         self._renew()
         quiet = self._recent.quiet(self._patience)
         self._say_quiet(quiet)
@@ -153,6 +156,14 @@ class Watch:
             self._recent.forget(outcome.until - quality.CONTEXT - 2 * _DAY)
         self._rest = 2 * monotonic() - begun
         return Taken([event for event in outcome.events if event.id in outcome.raised], outcome)
+
+    def _retain(self) -> None:
+        """Once a day, let go what is kept of meters for longer than the site says."""
+        today = np.datetime64("today")
+        if today != self._retained:
+            self._spool.close()  # a file that goes must not be written to any more
+            retain(self.site, today.astype("datetime64[s]"), self._store)
+            self._retained = today
 
     def _made(self) -> Store | None:
         """Return the store once a run has made it."""
