@@ -202,7 +202,8 @@ def detect(
     """Take what is new since the last run, raise events, keep them.
 
     What came late or was corrected in the site's `late_days`, and repairs that were told late, are taken too: the
-    detector goes back to before them. First what is kept of meters for longer than the site says goes. Two runs at once are refused; a run that is killed leaves what was there before.
+    detector goes back to before them. First what is kept of meters for longer than the site says goes. Two runs at
+    once are refused; a run that is killed leaves what was there before.
 
     Parameters
     ----------

@@ -143,7 +143,7 @@ def _of_state(site: Site, store: Store | None = None) -> list[Holding]:
 
 
 def _of_stream(site: Site, vault: Vault, before: np.datetime64 | None = None) -> list[Holding]:
-    """Return what `watch` has received of meters, file by file; but for full ones that hold something later."""
+    """Return what `watch` has received of meters, file by file; none that was closed with something later."""
     return [
         _dated(Holding(f"{path.parent.name}/{path.name}", Kind.STREAM, How.SEALED, count), site, first, last)
         for path, count, first, last in Spool(site.spool_path, vault).meters(before)
@@ -185,7 +185,7 @@ def enforce(site: Site, now: np.datetime64) -> list[Holding]:
 
 
 def retain(site: Site, now: np.datetime64, store: Store | None) -> None:
-    """Do as `enforce` in a run, which has the site to itself, and leave a record; parameters and errors as `remove_due`.
+    """Do as `enforce` in a run, which has the site to itself, and leave a record; parameters as `remove_due`.
 
     Only where site.toml says for how long: else readings of years ago may be looked at.
     """

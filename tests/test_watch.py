@@ -324,7 +324,7 @@ def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
     bytes_ = bytearray(path.read_bytes())
     bytes_[40] ^= 1
     path.write_bytes(bytes_)
-    with pytest.raises(ValueError, match=r"readings-000001\.log: damaged at byte"):
+    with pytest.raises(ValueError, match=r"readings-000001_1970-01-01_1970-01-01\.log: damaged at byte"):
         list(spool.read())
 
 

@@ -54,9 +54,9 @@ class Batch:
 class Spool:
     """The journal of a site.
 
-    Files are ``readings-NUMBER.log`` and, sealed, ``meters-NUMBER.log``; one that is full has its first and last day in
-    its name, so that it need not be read where others are wanted. Where a process was killed, or a disk was full, while
-    it wrote, the last record of a file is not whole and not read: nobody was told that it had been received.
+    Files are ``readings-NUMBER.log`` and, sealed, ``meters-NUMBER.log``; one that is closed has its first and last day
+    in its name, so that it need not be read where others are wanted. Where a process was killed, or a disk was full,
+    while it wrote, the last record of a file is not whole and not read: nobody was told that it had been received.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Spool:
         file.close()
         if not size:
             path.unlink()
-        elif size > _LARGE:
+        else:
             first, last = (str(np.datetime64(at, "ns").astype("datetime64[D]")) for at in span)
             path.rename(path.with_name(f"{path.stem}_{first}_{last}.log"))
 
@@ -147,7 +147,7 @@ class Spool:
     def meters(self, before: np.datetime64 | None = None) -> Iterator[tuple[Path, int, np.datetime64, np.datetime64]]:
         """Yield each file of households' meters: how many they are, their first and their last reading; as `read`.
 
-        Full ones with a reading of the day `before` or later are not looked at.
+        Closed ones with a reading of the day `before` or later are not looked at.
         """
         for path in self._files("meters"):
             if before is not None and (span := _span(path)) is not None and span[1] >= before:
@@ -196,7 +196,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _span(path: Path) -> tuple[np.datetime64, np.datetime64] | None:
-    """Return the first and last day of a file that is full."""
+    """Return the first and last day of a file that was closed."""
     parts = path.stem.split("_")
     return (np.datetime64(parts[1], "D"), np.datetime64(parts[2], "D")) if len(parts) == 3 else None
 
