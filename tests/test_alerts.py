@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import socketserver
+import sqlite3
 import ssl
 import sys
 import threading
@@ -25,7 +26,7 @@ from leakdetect import alerts as telling
 from leakdetect import pipeline
 from leakdetect.alerts.sending import quiet_until
 from leakdetect.alerts.ways import signature
-from leakdetect.errors import SiteError
+from leakdetect.errors import SiteError, UnavailableError
 from leakdetect.events import Event, Status
 from leakdetect.live import Alert
 from leakdetect.site import load_site
@@ -115,6 +116,34 @@ def test_a_webhook_is_told_once_and_can_check_who_says_it(
     command.ok("detect", site, "--to", "2024-04-02")
     assert len(Hook.got) == 2
     assert json.loads(command.ok("alerts", site, "--json"))[0]["attempts"] == 2
+
+
+def test_what_was_sent_is_noted_although_the_store_is_locked(
+    site: Path, hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be sent again."""
+    configure(site, f'name = "ops"\nwebhook = "{hook}"')
+    pipeline.detect(site, None, day(88))
+    monkeypatch.setattr("leakdetect.store.database._WAIT", 0.02)
+    other = sqlite3.connect(site / "leakdetect.db", isolation_level=None, check_same_thread=False)
+    monkeypatch.setattr(Hook, "end_headers", lambda _: (other.execute("begin immediate"), real(_)))
+    real, waited = http.server.BaseHTTPRequestHandler.end_headers, list[int]()
+
+    def patient() -> bool:
+        waited.append(1)
+        if len(waited) == 3:
+            other.execute("rollback")
+        return True
+
+    assert telling.deliver(load_site(site), patient=patient).count == 1
+    assert len(waited) == 3
+    assert telling.deliver(load_site(site)).count == 0
+    other.execute("begin immediate")
+    with pytest.raises(UnavailableError, match="database is locked"):
+        telling.deliver(load_site(site))
+    other.close()
+    assert len(Hook.got) == 1
+    assert [m.sent is not None for m in messages(site)] == [True]
 
 
 def test_signature_is_that_of_rfc_2104() -> None:

@@ -7,25 +7,28 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from command import Command
 from district_site import FIT, day, readings, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakdetect import pipeline
-from leakdetect.errors import InputError
+from leakdetect.errors import InputError, UnavailableError
 from leakdetect.live import Topic
+from leakdetect.netcdf import load_series, series_until
 from leakdetect.readings import load
 from leakdetect.readings.spool import Batch, Spool
 from leakdetect.schema import TIME
@@ -36,6 +39,7 @@ from leakdetect.watch import Watch
 from leakdetect.watch import watch as watching
 from leakdetect.watch.messages import Raw, RefusedError, from_lines, from_message
 from leakdetect.watch.recent import Recent
+from leakdetect.watch.sources import Arrival
 
 _MAIN = "from leakdetect.cli import main; main()"
 LAST = 90
@@ -175,35 +179,123 @@ def xr_two() -> Any:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_loses_and_doubles_nothing(site: Path, fitted_district: Path, tmp_path: Path) -> None:
-    """The writer notes what it has written, and begins some lines before that again, as a broker would."""
+    """Also where files may not grow any more, and where another process holds the store."""
     rows = raws(day(FIT), day(LAST))
     source = tmp_path / "drop"
     source.mkdir()
-    for number, part in enumerate(np.array_split(np.arange(len(rows)), 24)):
+    for number, part in enumerate(np.array_split(np.arange(len(rows)), 96)):
         (source / f"{number:03d}.jsonl").write_bytes(lines([rows[i] for i in part]))
     random = np.random.default_rng(0)
-    call = [sys.executable, "-c", _MAIN, "watch", str(site), "--folder", str(source)]
-    for _ in range(3):
-        with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            while process.stderr.readline() != f"watching {site}\n":
-                assert process.poll() is None
-            time.sleep(random.uniform(0.5, 2.5))
-            process.send_signal(signal.SIGKILL)
-    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        while process.stderr.readline() != f"watching {site}\n":
-            assert process.poll() is None
-        end = time.monotonic() + 60
-        while any(source.glob("*.jsonl")) and time.monotonic() < end:
-            time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in {0, 10}
+    call = [sys.executable, Path(__file__).with_name("killed_watches.py"), site, source]
+    call.append(shutil.copytree(site, tmp_path / "warm"))
+    statuses = list[int]()
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for number in range(51):
+            share = random.uniform(0.05, 2.5) if number < 50 else 0
+            most = 20_000 * (number % 10 == 4)
+            with locked(site) if number % 10 == 7 else nullcontext():
+                process.stdin.write(f"{share} {most}\n")  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]
+                statuses.append(int(process.stdout.readline()))  # type: ignore[union-attr]
+    assert statuses[50] == 0
+    assert set(statuses[:50]) <= {signal.SIGKILL, 2 << 8}
+    assert statuses.count(signal.SIGKILL) >= 45
     assert not any(source.glob("*.jsonl"))
     pipeline.detect(site)  # what it had received and not yet taken, since it was not to wait for the end
     wanted = at_once(fitted_district, tmp_path / "other", day(LAST))
     assert kept(site) == wanted
     assert len(load(load_site(site))[TIME]) == LAST * 24
+    xr.testing.assert_identical(load_series(load_site(site)), load_series(load_site(tmp_path / "other")))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Hold a site's store as another process would that writes."""
+    with closing(sqlite3.connect(folder / "leakdetect.db", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        yield other
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakdetect.store.database._WAIT", 0.02)
+    monkeypatch.setattr("leakdetect.watch.watching._AGAIN", 0.02)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_is_locked_is_waited_for(site: Path, fitted_district: Path, tmp_path: Path) -> None:
+    """What arrives is kept meanwhile, and it is said once; what is to be told is told once."""
+    alert = '[[alerts]]\nname = "a"\ncommand = ["false"]\n'
+    (site / "site.toml").write_text((site / "site.toml").read_text() + alert)
+    told, rows, given_back = list[str](), raws(day(FIT), day(88)), list[int]()
+
+    class Feed:
+        """Lets another process take the store while it gives readings, and leave it when that was said."""
+
+        place = turn = 0
+
+        def take(self, _wait: float) -> Arrival | None:
+            if self.place == 24 * 14:
+                self.holder = locked(site)
+                self.holder.__enter__()
+            if self.place > 24 * 14 and told and not given_back and self.turn > 8:
+                self.holder.__exit__(None, None, None)
+                given_back.append(self.place)
+            self.turn += self.place > 24 * 14
+            part, self.place = rows[self.place : self.place + 6], self.place + 6
+            return Arrival(part) if part else None
+
+        def close(self) -> None:
+            pass
+
+    with watching(site, told.append) as watched:
+        raised = [event for taken in watched.follow(Feed(), lambda: False) for event in taken.raised]
+    assert given_back
+    assert ["database is locked" in line and "readings are kept meanwhile" in line for line in told] == [True]
+    assert len(raised) == 1
+    assert kept(site) == at_once(fitted_district, tmp_path / "other", day(88))
+    with open_store(load_site(site)) as store:  # type: ignore[union-attr]
+        assert [m.body["kind"] for m in store.messages()] == ["raised"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_watch_begins_when_the_store_is_free(site: Path) -> None:
+    pipeline.detect(site)
+    told: list[str] = []
+    with locked(site) as other:
+
+        def tell(line: str) -> None:
+            told.append(line)
+            other.execute("rollback")
+
+        with watching(site, tell):
+            assert len(told) == 1
+        other.execute("begin immediate")
+        with pytest.raises(UnavailableError, match="database is locked"), watching(site, print, lambda: True):
+            pass
+
+
+def test_series_of_a_run_that_went_back_outlive_the_watch(site: Path, fitted_district: Path, tmp_path: Path) -> None:
+    """A process that is killed does not write what it has put off; the next run finds that, and makes it again."""
+    rows = raws(day(FIT), SHORT)
+    late = rows[30:34]
+    with watching(site, lambda _: None) as watched:
+        watched.advance()
+        watched.receive([row for row in rows if row not in late])
+        watched.advance()
+        watched.receive(late)
+        watched.advance(final=True)
+        copy = shutil.copytree(site, tmp_path / "copy")
+        watched.receive(raws(SHORT, SHORT + np.timedelta64(1, "D")))
+        watched.advance()
+        killed = shutil.copytree(site, tmp_path / "killed")
+    at_once(fitted_district, tmp_path / "other", SHORT)
+    wanted = load_series(load_site(tmp_path / "other"))
+    xr.testing.assert_identical(load_series(load_site(copy)), wanted)
+    assert series_until(load_site(killed)) < kept(killed)[2]  # put off, and lost
+    pipeline.detect(killed)
+    pipeline.detect(site)
+    xr.testing.assert_identical(load_series(load_site(killed)), load_series(load_site(site)))
 
 
 def test_the_command_takes_lines(site: Path) -> None:

@@ -138,7 +138,7 @@ class Watch:
         self._say_quiet(quiet)
         limit = self._limit(quiet, final=final)
         again = self._late and (final or self._next is None or monotonic() - self._late_at >= _LATE)
-        if not again and (self._next is None or limit is None or limit <= self._next):
+        if not again and not self._anything(limit):
             return None
         job = replace(
             self._job,
@@ -158,6 +158,14 @@ class Watch:
             self._recent.forget(outcome.until - quality.CONTEXT - 2 * _DAY)
         self._rest = 2 * monotonic() - begun
         return Taken([event for event in outcome.events if event.id in outcome.raised], outcome)
+
+    def _anything(self, limit: np.datetime64 | None) -> bool:
+        """Say whether there are steps to take up to a limit."""
+        if self._next is None:
+            return False
+        if limit is not None:
+            return bool(limit > self._next)
+        return self._recent.newest >= int(self._next.astype("datetime64[ns]").astype(np.int64))
 
     def _retain(self) -> None:
         """Once a day, let go what is kept of meters for longer than the site says."""
