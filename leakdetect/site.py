@@ -285,7 +285,7 @@ class Privacy(_Model):
     smallest_group: Annotated[int, Field(ge=1)] = 5
     """Least number of meters of which a sum is shown."""
     keep_days: Annotated[int, Field(ge=1)] = 730
-    """How long what was made of meters is kept after their last reading."""
+    """How long what was made of meters is kept after their last reading; runs see to it where it is given."""
     key_file: str | None = None
     """Of 32 bytes; the environment variable LEAKDETECT_KEY goes before it."""
 

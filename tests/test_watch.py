@@ -564,3 +564,33 @@ def test_meters_that_arrive_are_sealed_and_have_an_end(site: Path) -> None:
     assert privacy.enforce(load_site(site), day(FIT + 729)) == []
     assert holding in privacy.enforce(load_site(site), day(FIT + 800))
     assert not (site / holding.where).exists()
+
+
+def test_runs_keep_to_what_site_toml_says_of_meters(site: Path) -> None:
+    """Only where it says so: `detect` each time, `watch` once a day; files of others stay."""
+    toml = (site / "site.toml").read_text()
+    block = '[[readings]]\nglob = "meters.csv"\nquantity = "demand"\nunit = "L/h"\n'
+    (site / "site.toml").write_text(toml + block)
+    (site / "meters.csv").write_text(f"time,id-1\n{day(FIT - 1)},100\n{day(FIT - 0.5)},100\n")
+    with watching(site, lambda _: None) as watched:
+        watched.receive([Raw(row.time, "id-1", 77.25) for row in raws(day(FIT), day(FIT + 1))])
+        watched.advance(final=True)
+    [path] = (site / "stream").glob("meters-*.log")
+    assert path.name == f"meters-000001_{str(day(FIT))[:10]}_{str(day(FIT))[:10]}.log"
+    pipeline.detect(site)
+    assert path.exists()  # 730 days is what nobody has said
+    (site / "site.toml").write_text(f"{toml}{block}[privacy]\nkeep_days = 99999\n")
+    pipeline.detect(site)
+    assert path.exists()
+    copy = shutil.copytree(site, site.with_name("copy"))
+    for folder in (site, copy):
+        (folder / "site.toml").write_text(f"{toml}{block}[privacy]\nkeep_days = 60\n")
+    pipeline.detect(site)
+    with watching(copy, lambda _: None) as watched:
+        watched.advance()
+    for folder in (site, copy):
+        assert not list((folder / "stream").glob("meters-*.log"))
+        assert (folder / "meters.csv").exists()
+        [record] = [run for run in pipeline.runs(folder) if run["outcome"] == "removed"]
+        assert record["removed"] == [f"stream/{path.name}"]
+        assert "kept for 60 days" in record["note"]
