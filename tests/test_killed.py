@@ -6,11 +6,12 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from killed_calls import FIRST
 from postgres import owned
 
 from leakdetect import pipeline
+from leakdetect.errors import UnavailableError
 from leakdetect.netcdf import load_series
 from leakdetect.site import load_site
 from leakdetect.store import encode, open_store
@@ -159,3 +161,19 @@ def test_files_that_may_not_grow(fitted_district: Path, tmp_path: Path, most: in
     assert done.stderr.count("\n") == 1
     found = left(site)
     assert {**found, "series": ""} == {**before, "series": ""}
+
+
+def test_a_store_that_is_locked(fitted_district: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakdetect.store.database._WAIT", 0.05)
+    site, other = (shutil.copytree(fitted_district, tmp_path / name) for name in ("district", "other"))
+    for folder in (site, other):
+        pipeline.detect(folder, None, day(80))
+    before = left(site)
+    with closing(sqlite3.connect(site / "leakdetect.db", isolation_level=None)) as holder:
+        holder.execute("begin immediate")
+        with pytest.raises(UnavailableError, match="locked: another run is writing: try again when it has finished"):
+            pipeline.detect(site, None, day(95))
+    assert left(site) == before
+    for folder in (site, other):
+        pipeline.detect(folder, None, day(95))
+    assert left(site) == left(other)
