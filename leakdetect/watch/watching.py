@@ -60,7 +60,7 @@ class Watch:
         self._spool = Spool(site.spool_path, Vault.of(site))
         stack.callback(self._spool.close)
         stack.callback(self._keep_series)
-        self._retained = np.datetime64("NaT", "D")
+        self._retained: np.datetime64 | None = None  # day of the last look at what meters said long ago
         self._waits = 0.0  # until when, where something could not be had
         self._series: list[xr.Dataset] = []
         self._rest = self._series_at = monotonic()
