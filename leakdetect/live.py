@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-_VARIABLE = re.compile(r"\$\{\w+\}")
+from leakdetect.secrets import is_name
+
 _LEVEL = re.compile(r"\{(\d+)\}")
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
 
@@ -17,7 +18,7 @@ class _Model(BaseModel):
 
 
 def _secret(text: str, key: str) -> None:
-    if text and not _VARIABLE.fullmatch(text):
+    if text and not is_name(text):
         raise ValueError(f"{key}: a secret stands here: put it into an environment variable and write ${{NAME}}")
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,17 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from leakdetect.errors import MissingFileError, SiteError
 from leakdetect.live import Alert, Stream
 from leakdetect.schema import Quantity
+from leakdetect.secrets import is_name
 from leakdetect.units import canonical
 
 FILE = "site.toml"
-_SECRET = re.compile(r"\$\{\w+\}")  # the name of an environment variable
 _PASSWORD = re.compile(r"://[^:/@]*:(?P<user>[^@]+)@|[?&](?:password|pwd)=(?P<option>[^&]+)", re.IGNORECASE)
 _SOURCES = {  # keys that a format needs or may have; those of other formats are refused
     "sql": ({"url"}, {"table", "query", "sensors"}),
     "opcua": ({"url", "columns"}, {"user", "password", "certificate", "private_key", "security"}),
 }
 _FILES: tuple[set[str], set[str]] = ({"glob"}, set())
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class _Model(BaseModel):
@@ -141,7 +138,7 @@ class ReadingsBlock(_Model):
     @model_validator(mode="after")
     def _no_secret_is_written(self) -> ReadingsBlock:
         written = [found["user"] or found["option"] for found in _PASSWORD.finditer(self.url)]
-        if any(not _SECRET.fullmatch(text) for text in [*written, self.password] if text):
+        if any(not is_name(text) for text in [*written, self.password] if text):
             raise ValueError("a password stands here: put it into an environment variable and write ${NAME}")
         return self
 
@@ -187,17 +184,6 @@ class Storage(_Model):
     """``postgresql://user@host/name``; ``${NAME}`` stands for an environment variable."""
     site: str | None = None
     """Tells sites apart that share a database; the site's name where not given."""
-
-    def expanded(self, variables: Mapping[str, str]) -> str | None:
-        """Return the URL with variables filled in; `SiteError` names one that is not set."""
-
-        def value(found: re.Match[str]) -> str:
-            name = found[1]
-            if name not in variables:
-                raise SiteError(f"{FILE}: store.url: the environment has no {name}: set it")
-            return variables[name] if found.span() == (0, len(found.string)) else quote(variables[name], safe="")
-
-        return None if self.url is None else _VARIABLE.sub(value, self.url)
 
 
 class Costs(_Model):

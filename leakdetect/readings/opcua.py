@@ -16,9 +16,9 @@ import pandas as pd
 
 from leakdetect.errors import MissingExtraError, ReadingsError
 from leakdetect.readings.files import Chunk
-from leakdetect.readings.secrets import filled
 from leakdetect.readings.sources import Window
 from leakdetect.readings.times import Kind, limits
+from leakdetect.secrets import filled
 
 if TYPE_CHECKING:
     from asyncua import Client
