@@ -222,7 +222,7 @@ _FOOT = 0.3048
 _PSI = _FOOT / 0.4333  # m of head, as EPANET has it
 _KPA = _PSI / 6.895
 _KW = 0.7457  # in a horsepower, as EPANET has it
-_ELEVATION, _BASEDEMAND, _EMITTER, _TANKLEVEL, _HEAD, _MINLEVEL, _MAXLEVEL = 0, 1, 3, 8, 10, 20, 21  # EN_NodeProperty
+_BASEDEMAND, _EMITTER, _TANKLEVEL, _HEAD, _MINLEVEL, _MAXLEVEL = 1, 3, 8, 10, 20, 21  # EN_NodeProperty
 _ROUGHNESS, _INITSTATUS, _INITSETTING, _FLOW, _STATUS, _SETTING, _POWER = 2, 4, 5, 8, 11, 12, 18  # EN_LinkProperty
 _TRIALS, _ACCURACY, _DEMANDMULT, _SP_GRAVITY, _SP_VISCOS = 0, 1, 4, 12, 13  # EN_Option
 _MOST_TRIALS = 500
@@ -358,10 +358,6 @@ class Epanet:
         """Set a tank's level above its bottom [m]; as far as the drawing's own table of volumes goes, if it has one."""
         level = min(max(level, LEAST_LEVEL), self.highest_level(tank))
         self._lib.EN_setnodevalue(self._project, self._nodes[tank], _TANKLEVEL, ctypes.c_double(level / self._head))
-
-    def set_head(self, reservoir: int, head: float) -> None:
-        """Set a reservoir's head [m]."""
-        self._lib.EN_setnodevalue(self._project, self._nodes[reservoir], _ELEVATION, ctypes.c_double(head / self._head))
 
     def set_open(self, link: int, is_open: bool) -> None:
         """Open or close a pipe or pump."""
