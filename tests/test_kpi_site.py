@@ -24,16 +24,6 @@ from leakdetect.store import Outcome, Progress, Store
 LACKS = ("mains_km", "connections", "service_connection_m")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(tmp_path_factory.mktemp("kpi") / "site")
-
-
-@pytest.fixture(scope="module")
-def found(site: Path) -> KeyFigures:
-    return key_figures(site)
-
-
 # -- the figures of a site, worked by hand ------------------------------------------------------------------------
 
 
@@ -185,11 +175,9 @@ def test_customers_meters_are_not_read(tmp_path: Path) -> None:
 # -- leaks -------------------------------------------------------------------------------------------------------
 
 
-def test_the_return_on_finding_leaks(site: Path) -> None:
+def test_the_return_on_finding_leaks(tmp_path: Path) -> None:
     text = SITE.replace("[kpi]", "[kpi]\nawareness_days = 20\nmonitoring_cost_per_year = 3652.5")
-    (site / "site.toml").write_text(text, encoding="utf-8")
-    answers = Answers.of(load_site(site), "")
-    (site / "site.toml").write_text(SITE, encoding="utf-8")
+    answers = Answers.of(load_site(write_site(tmp_path / "site", text)), "")
     span = Span(np.datetime64("2024-02-20", "ns"), np.datetime64("2024-03-11", "ns"))
     sheet = Sheet("", "EUR")
     dismissed = replace(EVENTS[2], id="none", status="dismissed")
