@@ -148,7 +148,6 @@ def _say(
     context: typer.Context, event_id: str, status: str, why: str, by: str, *, pipe: str = "", time: str | None = None
 ) -> None:
     import os
-    from datetime import UTC, datetime
 
     import numpy as np
 
@@ -158,7 +157,7 @@ def _say(
     from leakdetect.site import load_site
 
     folder: Path = context.obj
-    now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s").astype("datetime64[ns]")
+    now = np.datetime64("now")
     when = moment(time, load_site(folder).timezone, end=True) if time else None
     who = by or os.environ.get("USER") or os.environ.get("USERNAME") or "someone"
     event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, time=when)

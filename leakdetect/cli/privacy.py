@@ -26,7 +26,6 @@ def privacy(
 ) -> None:
     """Say what is held of households' meters: where, since when, until when, and how."""
     import json
-    from datetime import UTC, datetime
 
     import numpy as np
 
@@ -43,7 +42,7 @@ def privacy(
         typer.echo(vault.pseudonym(meter))
         return
     if enforce:
-        removed = about.enforce(site, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s"))
+        removed = about.enforce(site, np.datetime64("now"))
         for holding in removed:
             log(words["enforced"].format(where=holding.where, until=holding.until))
         if not removed:
