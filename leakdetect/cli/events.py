@@ -9,6 +9,7 @@ import typer
 
 from leakdetect.cli import app
 from leakdetect.cli.listing import Format
+from leakdetect.cli.options import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from leakdetect.events import Event
     from leakdetect.site import Site
 
-_Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")]
 events = typer.Typer(
     help="The life of an event: list, show, confirm, dismiss, repair.",
     epilog="Example: leakdetect events town repair 2019-01-15T2300-p461 --pipe p461 --time '2019-01-17 11:40'",
@@ -33,7 +33,7 @@ _By = Annotated[str, typer.Option(help="Who says so; you, if not given.", show_d
 
 
 @events.callback()
-def _events(context: typer.Context, folder: _Folder) -> None:
+def _events(context: typer.Context, folder: Folder) -> None:
     context.obj = folder
     if context.invoked_subcommand is None:
         list_(context)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leakdetect.cli.report import Language
+from leakdetect.cli.options import Language
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
