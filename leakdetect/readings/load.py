@@ -23,7 +23,8 @@ from leakdetect.units import canonical, factor
 from leakdetect.vault import Vault
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock, Site
+    from leakdetect.blocks import ReadingsBlock
+    from leakdetect.site import Site
 
 MAX_CELLS = 200_000_000
 """Above so many times x sensors, times are brought onto one step: loggers that each tick at their own second would

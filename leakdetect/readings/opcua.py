@@ -23,7 +23,7 @@ from leakdetect.secrets import filled
 if TYPE_CHECKING:
     from asyncua import Client
 
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD = 200  # first values of a node, from which its step is learnt

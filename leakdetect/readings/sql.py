@@ -20,7 +20,7 @@ from leakdetect.readings.times import Kind, kind_of, limits
 from leakdetect.secrets import filled, is_name
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 CELLS = 1_000_000
 """Values of a result held as the driver gives them, which takes far more memory than an array."""
