@@ -10,7 +10,8 @@ import small_networks
 import wntr
 
 from leakdetect import networks
-from leakdetect.epanet import Epanet, load_network, read_wntr
+from leakdetect.epanet import load_network, read_wntr
+from leakdetect.epanet_state import Epanet
 from leakdetect.errors import ConvergenceError, MissingFileError, NetworkError
 from leakdetect.network import Link, Network, Node
 
