@@ -245,7 +245,7 @@ def test_words_of_ones_own(kind: str) -> None:
     there = dict(zip(FILLED[kind], filled.split(" | "), strict=True))
     assert braces == "{} { }"
     if kind == "silent":
-        assert (there["sensor"], there["last"]) == ("s1", "30/04/2024 02:00")
+        assert (there["sensor"], there["last"]) == ("s1", "30\xa0avr.\xa02024, 02:00")
     else:
         assert (there["pipe"], there["flow"], there["low"]) == ("p1", "14", "9,0")
     assert text({"kind": "test"}, "Town", "UTC", "town", alert).subject.startswith("Town : message d'essai")
