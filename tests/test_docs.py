@@ -108,6 +108,17 @@ def test_the_command_line_reads_every_command(page: Path, monkeypatch: pytest.Mo
                     pytest.fail(f"{line}\n{error}")
 
 
+def test_the_command_line_knows_the_options_that_the_text_names() -> None:
+    named = []
+    for page in PAGES:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        found = [" ".join(span.split()) for span in re.findall(r"`(leakdetect [^`]* --[^`]*)`", text)]
+        named += [span for span in found if "..." not in span and not span.endswith("--help")]
+    for arguments in (arguments for span in named for arguments in commands(span)):
+        read(arguments)
+    assert len(named) > 10
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_what_is_not_typed_says_why(page: Path) -> None:
     for block in blocks(page):
