@@ -80,6 +80,27 @@ class District(Place):
     """Of the district."""
 
 
+class Uncertainty(_Model):
+    """The ``[kpi.uncertainty]`` block: half the 95 % interval of what the water balance is given, as shares of it.
+
+    Where not given, meters err as San Francisco's did in 2004/05 (Thornton, Sturm and Kunkel 2008, Water Loss Control,
+    2nd ed., tables 7.5 and 10.4), and what is estimated by half of it, which is our own.
+    """
+
+    input: Annotated[float, Field(ge=0, le=2)] = 0.026
+    """Of the system input volume, all its meters together."""
+    exported: Annotated[float, Field(ge=0, le=2)] = 0.026
+    """Of `exported_m3`."""
+    billed: Annotated[float, Field(ge=0, le=2)] = 0.02
+    """Of `billed_m3`."""
+    unbilled: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Of `unmetered_m3` and `service_m3` together."""
+    unauthorised: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Of `unauthorised_share`."""
+    meter_error: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Of `meter_error_share`."""
+
+
 class Kpi(Place):
     """The ``[kpi]`` block: what the key figures of the whole service need to know."""
 
@@ -93,6 +114,8 @@ class Kpi(Place):
     """Of what passes customers' meters, what they miss."""
     unauthorised_share: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Of the water supplied, what is drawn without right."""
+    uncertainty: Uncertainty = Uncertainty()
+    """Of what the water balance is given: 0.02 is ±2 % at 95 %."""
     scarce_resource: bool = False
     """Whether the resource is scarce (zone de répartition des eaux)."""
     energy_kwh_per_m3: Annotated[float, Field(ge=0)] | None = None
