@@ -80,7 +80,7 @@ class District(Place):
     """Of the district."""
 
 
-class Uncertainty(_Model):
+class Uncertainty(Block):
     """The ``[kpi.uncertainty]`` block: half the 95 % interval of what the water balance is given, as shares of it.
 
     Where not given, meters err as San Francisco's did in 2004/05 (Thornton, Sturm and Kunkel 2008, Water Loss Control,
