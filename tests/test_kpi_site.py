@@ -24,16 +24,6 @@ from leakdetect.store import Outcome, Progress, Store
 LACKS = ("mains_km", "connections", "service_connection_m")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(tmp_path_factory.mktemp("kpi") / "site")
-
-
-@pytest.fixture(scope="module")
-def found(site: Path) -> KeyFigures:
-    return key_figures(site)
-
-
 # -- the figures of a site, worked by hand ------------------------------------------------------------------------
 
 
@@ -105,10 +95,30 @@ def test_assumptions_are_said_and_widen_the_interval(tmp_path: Path) -> None:
     assert factor.notes == ("assumed_n1",)
     assert factor.low == pytest.approx(6 + 18 * 0.75**1.5, rel=1e-3)
     assert factor.high == pytest.approx(6 + 18 * 0.75**0.5, rel=1e-3)
-    assert losses.low == pytest.approx((8 - 2.4) * (6 + 18 * 0.75**1.5), rel=2e-3)
-    assert "assumed_night_use" in figure(found, "night_use").notes
+    use = figure(found, "night_use")
+    assert "assumed_night_use" in use.notes
+    assert (use.low, use.high) == pytest.approx((1.2, 3.6))
+    # 8 m3/h by meters that err by 2.6 %, 2.4 m3/h of use by half, 19.5 h/d with N1 of 1.
+    off = 19.5 * np.hypot(0.026 * 8, 1.2)
+    assert losses.value == pytest.approx((8 - 2.4) * 19.5, rel=2e-3)
+    assert losses.value - losses.low == pytest.approx(np.hypot(5.6 * (19.5 - factor.low), off), rel=2e-3)
+    assert losses.high - losses.value == pytest.approx(np.hypot(5.6 * (factor.high - 19.5), off), rel=2e-3)
     assert "assumed_unauthorised" in figure(found, "apparent_losses").notes
     assert "assumed_price" in figure(found, "cost_of_losses").notes
+
+
+def test_the_balance_says_how_sure_it_is(tmp_path: Path, found: KeyFigures) -> None:
+    block = "\n[kpi.uncertainty]\ninput = 0.02\nexported = 0.1\nbilled = 0.03\nunbilled = 0.5\n"
+    sure = key_figures(write_site(tmp_path / "site", SITE + block))
+    half = (134.4**2 + 40**2 + 120**2 + 100**2) ** 0.5  # of 6720, 400, 4000 and 200 m3
+    losses, ili = figure(sure, "real_losses"), figure(sure, "ili")
+    assert losses.notes == ("scaled_volumes", "limits_95")
+    assert (losses.high - losses.value, losses.value - losses.low) == pytest.approx((half, half), rel=2e-3)
+    assert (ili.high - ili.low) / ili.value == pytest.approx(2 * half / 2120, rel=2e-3)
+    assert figure(sure, "cost_of_losses").high == pytest.approx(0.5 * (2120 + half), rel=2e-3)
+    assert figure(sure, "unbilled").high == pytest.approx(300)
+    assert figure(sure, "non_revenue_share").high > figure(sure, "non_revenue_share").value
+    assert "assumed_uncertainty" in figure(found, "real_losses").notes  # without the block
 
 
 def test_a_year_takes_its_volumes_whole() -> None:
@@ -185,11 +195,9 @@ def test_customers_meters_are_not_read(tmp_path: Path) -> None:
 # -- leaks -------------------------------------------------------------------------------------------------------
 
 
-def test_the_return_on_finding_leaks(site: Path) -> None:
+def test_the_return_on_finding_leaks(tmp_path: Path) -> None:
     text = SITE.replace("[kpi]", "[kpi]\nawareness_days = 20\nmonitoring_cost_per_year = 3652.5")
-    (site / "site.toml").write_text(text, encoding="utf-8")
-    answers = Answers.of(load_site(site), "")
-    (site / "site.toml").write_text(SITE, encoding="utf-8")
+    answers = Answers.of(load_site(write_site(tmp_path / "site", text)), "")
     span = Span(np.datetime64("2024-02-20", "ns"), np.datetime64("2024-03-11", "ns"))
     sheet = Sheet("", "EUR")
     dismissed = replace(EVENTS[2], id="none", status="dismissed")

@@ -153,6 +153,44 @@ def test_users_and_certificates(site: Path, tmp_path: Path, port: int, monkeypat
         source.close()
 
 
+def test_a_password_of_the_environment_and_metrics_that_wait(
+    site: Path, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While more wait than are taken the broker keeps the rest, in order; metrics are as Sparkplug has them."""
+    maker = shutil.which("mosquitto_passwd")
+    assert maker is not None  # comes with mosquitto
+    subprocess.run([maker, "-b", "-c", tmp_path / "users", "reader", "pass word"], check=True, capture_output=True)
+    topics = '[[stream.mqtt.topics]]\ntopic = "spBv1.0/town/DDATA/#"\nformat = "sparkplug"\n'
+    toml = (site / "site.toml").read_text()
+    block = f'{toml}[stream.mqtt]\nuser = "reader"\npassword = "${{MQTT_PASS}}"\n{topics}'
+    (site / "site.toml").write_text(block)
+    monkeypatch.setattr("leakdetect.watch.mqtt._MOST", 5)
+    with broker(tmp_path / "broker", port, f"allow_anonymous false\npassword_file {tmp_path / 'users'}\n"):
+        told: list[str] = []
+        monkeypatch.setenv("MQTT_PASS", "wrong")
+        source = Broker(load_site(site), f"mqtt://127.0.0.1:{port}", told.append, told.append)
+        with pytest.raises(InputError, match="set user and password"):
+            take(source, 1)
+        source.close()
+        monkeypatch.setenv("MQTT_PASS", "pass word")
+        source = Broker(load_site(site), f"mqtt://127.0.0.1:{port}", told.append, told.append)
+        wait_for(lambda: told)
+        client = paho.Client(CallbackAPIVersion.VERSION2)
+        client.username_pw_set("reader", "pass word")
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        for number in range(30):
+            metrics = [{"name": "meter", "value": float(number), "timestamp": 1_711_929_600_000 + number}]
+            body = json.dumps({"timestamp": 0, "metrics": metrics})
+            client.publish("spBv1.0/town/DDATA/edge", body, qos=1).wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+        wait_for(source._waiting.full)
+        assert source._waiting.qsize() == 5
+        assert take(source, 30) == list(range(30))
+        source.close()
+
+
 def test_from_the_broker_to_the_store(site: Path, tmp_path: Path, port: int) -> None:
     """All the way, the broker's messages being a day's readings each."""
     from leakdetect.watch import watch

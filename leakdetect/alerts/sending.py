@@ -91,7 +91,7 @@ def _note(store: Store, message: Message, error: str | None, patient: Callable[[
 
 
 def _attempt(site: Site, alert: Alert, message: Message) -> str | None:
-    said = text(message.body, site.name, site.timezone, site.folder.name, alert.language)
+    said = text(message.body, site.name, site.timezone, site.folder.name, alert)
     try:
         send(alert, message.key, {"site": site.name, **message.body}, said, site.folder)
     except UndeliveredError as error:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from leakdetect.databases import database_url
 from leakdetect.errors import InputError, MissingExtraError, UnavailableError
 from leakdetect.store import migrate
 
@@ -148,16 +149,11 @@ def _key(what: int, site: int) -> sa.Cast[int]:
 
 
 def _url(text: str) -> sa.URL:
-    try:
-        url = sa.make_url(text)
-    except (sa.exc.ArgumentError, ValueError):
-        raise InputError("the store's url is none: write postgresql://user@host/name") from None
-    if url.drivername == "postgresql":
-        if find_spec("pg8000") is None:
-            raise MissingExtraError(
-                "a PostgreSQL store needs pg8000, which is not installed: pip install 'leakdetect[postgresql]'"
-            )
-        url = url.set(drivername="postgresql+pg8000")
+    url = database_url(text, "store.url")
+    if url.drivername == "postgresql+pg8000" and find_spec("pg8000") is None:
+        raise MissingExtraError(
+            "a PostgreSQL store needs pg8000, which is not installed: pip install 'leakdetect[postgresql]'"
+        )
     if url.get_backend_name() not in {"postgresql", "sqlite"} or not url.database:
         raise InputError(f"the store's url is of '{url.drivername}': write postgresql://user@host/name")
     return url
@@ -175,5 +171,5 @@ def _by_hand(connection: Any, _record: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get("write", False)
     if writes:  # with a log beside the file, readers and a writer do not wait for each other
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL").close()  # what it answers would bar the commit
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""Secrets that site.toml names and the environment holds."""
+"""Secrets that site.toml names as ``${NAME}`` and the environment holds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ from leakdetect.errors import SiteError
 _NAME = re.compile(r"\$\{(\w+)\}")
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text is one ``${NAME}`` and nothing else: no secret stands in it."""
+    return _NAME.fullmatch(text) is not None
+
+
 def filled(text: str, key: str) -> str:
     """Return a value of site.toml with each ``${NAME}`` replaced by that environment variable.
+
+    Parameters
+    ----------
+    text : str
+    key : str
+        Where it stands in site.toml, for the error.
 
     Raises
     ------
