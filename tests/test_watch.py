@@ -191,14 +191,14 @@ def test_killed_at_any_moment_loses_and_doubles_nothing(site: Path, fitted_distr
     statuses = list[int]()
     with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         for number in range(51):
-            full = number in {0, 20, 40}
+            full = number in {0, 3, 6}
             share = 0 if full or number == 50 else random.uniform(0.05, 2.5)
             most = 40_000 * full
             with locked(site) if number % 10 == 7 else nullcontext():
                 process.stdin.write(f"{share} {most}\n")  # type: ignore[union-attr]
                 process.stdin.flush()  # type: ignore[union-attr]
                 statuses.append(int(process.stdout.readline()))  # type: ignore[union-attr]
-    assert statuses == [2 << 8 if n in {0, 20, 40} else signal.SIGKILL for n in range(50)] + [0]
+    assert statuses == [2 << 8 if n in {0, 3, 6} else signal.SIGKILL for n in range(50)] + [0]
     assert not any(source.glob("*.jsonl"))
     pipeline.detect(site)  # what it had received and not yet taken, since it was not to wait for the end
     wanted = at_once(fitted_district, tmp_path / "other", day(LAST))

@@ -15,7 +15,6 @@ from leakdetect import pipeline
 from leakdetect.daily import Outcome, take
 from leakdetect.errors import UnavailableError
 from leakdetect.events import Event
-from leakdetect.netcdf import write_series
 from leakdetect.network import Network
 from leakdetect.privacy import retain
 from leakdetect.readings import load_with_sensors
@@ -27,11 +26,11 @@ from leakdetect.store import Quiet, Store, open_store
 from leakdetect.vault import Vault
 from leakdetect.watch.messages import Decoder, Raw
 from leakdetect.watch.recent import Recent
+from leakdetect.watch.series import Series
 from leakdetect.watch.sources import Source
 
 _POLL = 0.2  # [s]
 _LATE = 60.0  # [s] between runs that go back for what came late
-_SERIES = 60.0  # [s] between writings of the series that reports draw
 _AGAIN = 5.0  # [s] between attempts where a store is locked, or a server of readings is down
 _DAY = np.timedelta64(1, "D")
 _NS = 1_000_000_000
@@ -59,11 +58,11 @@ class Watch:
         self.site, self.network, self._store, self._stack, self._tell = site, network, store, stack, tell
         self._spool = Spool(site.spool_path, Vault.of(site))
         stack.callback(self._spool.close)
-        stack.callback(self._keep_series)
+        self._series = Series(site)
+        stack.callback(self._series.write)
         self._retained: np.datetime64 | None = None  # day of the last look at what meters said long ago
         self._waits = 0.0  # until when, where something could not be had
-        self._series: list[xr.Dataset] = []
-        self._rest = self._series_at = monotonic()
+        self._rest = monotonic()
         self._late = False
         self._late_at = self._heard = monotonic()
         self._stamp = self._inputs()
@@ -145,7 +144,7 @@ class Watch:
             read=self._reader(limit, whole=again),
             settled=not again,
             seconds={},
-            keep_series=self._now if again else self._later,
+            keep_series=self._series.now if again else self._series.later,
             started=np.datetime64("now"),
         )
         outcome = take(job, self._store, None, None)
@@ -201,27 +200,6 @@ class Watch:
             return steps.isel({TIME: slice(0, int(np.searchsorted(steps[TIME].values, limit)))})
 
         return read
-
-    def _later(self, site: Site, grown: xr.Dataset, fresh: bool) -> None:
-        """Put the series off: to write them takes longer than all the rest of a step."""
-        if fresh:
-            self._now(site, grown, fresh)
-            return
-        self._series.append(grown)
-        if monotonic() - self._series_at >= _SERIES:
-            self._keep_series()
-
-    def _now(self, site: Site, grown: xr.Dataset, fresh: bool) -> None:
-        """Write the series of a whole run: that steps which it took again were not replaced nobody would find."""
-        self._keep_series()
-        write_series(site, grown, fresh)
-
-    def _keep_series(self) -> None:
-        self._series_at = monotonic()
-        if self._series:
-            parts, self._series = self._series, []
-            for part in _forward(parts):
-                write_series(self.site, part, False)
 
     def _renew(self) -> None:
         """Reckon with what people said of events, or mended, and with another model, since the last look."""
@@ -291,21 +269,6 @@ class Watch:
             return None
         self._waits = 0.0
         return taken
-
-
-def _forward(parts: list[xr.Dataset]) -> Iterator[xr.Dataset]:
-    """Join pieces that go on where the one before stopped; one that goes back begins anew."""
-    held: list[xr.Dataset] = []
-    for part in parts:
-        if held and part[TIME].values[0] <= held[-1][TIME].values[-1]:
-            yield _joined(held)
-            held = []
-        held.append(part)
-    yield _joined(held)
-
-
-def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
-    return xr.concat(parts, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
 
 
 @contextmanager
