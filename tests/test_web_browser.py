@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import sample_results as sample
 from web_site import PASSWORDS, make, make_users
 
 from leakdetect import pipeline
-from leakdetect.events import Status
+from leakdetect.events import Evidence, Status
+from leakdetect.report import write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -126,6 +128,25 @@ def test_every_page_is_for_everyone(browser: Browser, served: Served, width: int
     page.get_by_role("button", name="English").click()
     page.get_by_role("button", name="Français").wait_for()
     assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_the_report_fits_a_phone_and_a_sheet(browser: Browser, lang: str, tmp_path: Path) -> None:
+    """Long names and many leaks are not cut off at 390 pixels; alone on one page it is one sheet of A4."""
+    long = "balance " + "+".join(f"p{1000 + i}" for i in range(12))
+    first = replace(sample.BURST, evidence=(Evidence(long, 0.7), Evidence("1-1", 0.3)))
+    many = [replace(first, id=f"burst-{i}") for i in range(40)]
+    site = sample.site(name="Syndicat-intercommunal-de-la-Vallée-de-la-Grande-Rivière-Supérieure")
+    data, page = sample.data(), browser.new_page(viewport={"width": 390, "height": 844})
+    for one_page, events in ((False, many[:2]), (True, many), (True, [])):
+        path = tmp_path / f"report-{one_page}-{len(events)}.html"
+        write_report(path, site=site, network=sample.network(), data=data, events=events, lang=lang, one_page=one_page)
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        if one_page:
+            sheet = page.pdf(prefer_css_page_size=True)
+            assert len(re.findall(rb"/Type\s*/Page\b", sheet)) == 1
     page.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leakdetect.report.language import language
+from leakdetect.report.language import kept_together, language
 
 _SHARED = (
     "abrupt", "incipient", "open", "confirmed", "dismissed", "repaired", "closed", "is_new", "event", "status",
@@ -56,7 +56,7 @@ _OWN = {
         "Glisser sur une partie pour l’agrandir ; + et − pour agrandir, flèches pour déplacer, 0 pour tout.",
     ),
     "map_of": ("Map of {name}: {events} open events", "Plan de {name} : {events} événements en cours"),
-    "map_event": ("Map of the zone to search", "Plan de la zone à rechercher"),
+    "map_event": ("Map of the zone to search", "Plan de la zone de recherche"),
     "chart_of": (
         "{sensor}, {quantity} in {unit}, {start} to {end}: {low} to {high} measured",
         "{sensor}, {quantity} en {unit}, du {start} au {end} : {low} à {high} mesurés",
@@ -112,4 +112,6 @@ _OWN = {
 def texts(code: str) -> dict[str, str]:
     """Return the texts in a language, en or fr."""
     shared = language(code).words
-    return {key: shared[key] for key in _SHARED} | {key: pair[code == "fr"] for key, pair in _OWN.items()}
+    return {key: shared[key] for key in _SHARED} | {
+        key: kept_together(pair[code == "fr"], code) for key, pair in _OWN.items()
+    }
