@@ -36,9 +36,9 @@ from leakdetect.web.binding import check_binding
 from leakdetect.web.guard import LARGEST
 from leakdetect.web.limits import Limiter
 from leakdetect.web.live import Marks, stream
+from leakdetect.web.series import series_of
 from leakdetect.web.sites import Sites
 from leakdetect.web.users import Role, Users
-from leakdetect.web.view import series_of
 from leakdetect.web.words import texts
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
