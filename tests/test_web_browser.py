@@ -8,10 +8,12 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sample_results as sample
 from web_site import PASSWORDS, make, make_users
@@ -237,6 +239,47 @@ def test_series_and_map_are_enlarged(browser: Browser, served: Served) -> None:
     page.locator("svg.map g.event").first.click()
     page.wait_for_url("**/#/grid-sons/event?id=*")
     assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_ticks_stand_at_midnights_of_the_site(browser: Browser, served: Served) -> None:
+    """Across both changes of the clock, days and months begin when they do in Paris."""
+    page = opened(browser, served)
+    moments = "async ([a, b, step]) => (await import('/static/chart.js')).moments(a, b, step, 'Europe/Paris')"
+    for first, last, step, frequency in (
+        ("2024-03-29", "2024-04-02", 86400, "D"),
+        ("2024-10-25", "2024-10-29", 86400, "D"),
+        ("2024-02-10", "2024-12-20", 2592000, "MS"),
+    ):
+        ends = [pd.Timestamp(day, tz="Europe/Paris") for day in (first, last)]
+        found = page.evaluate(moments, [*(int(end.timestamp()) for end in ends), step])
+        assert found == [int(t.timestamp()) for t in pd.date_range(*ends, freq=frequency)]
+    page.close()
+
+
+def test_events_at_the_same_time_lie_above_each_other(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    script = "async ([events, a, b]) => (await import('/static/chart.js')).lanes(events, a, b)"
+    days = [("2024-03-08", None), ("2024-03-05", None), ("2024-03-01", "2024-03-04"), ("2024-02-01", "2024-02-02")]
+    ends = [int(pd.Timestamp(day, tz="UTC").timestamp()) for day in ("2024-03-02", "2024-03-10")]
+    bars = page.evaluate(script, [[{"start": start, "end": end} for start, end in days], *ends])
+    assert len(bars) == 3  # the last was over before
+    assert max(bar["to"] for bar in bars) == ends[1]
+    for a, b in combinations(bars, 2):
+        assert a["lane"] != b["lane"] or a["to"] <= b["from"] or b["to"] <= a["from"]
+    visit(page, served, "series")
+    assert page.locator("svg.chart path.bar").count() >= 1
+    page.close()
+
+
+def test_a_server_that_is_gone_is_told(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    page.route("**/api/sites/**", lambda route: route.abort())
+    page.evaluate("place => { location.hash = place }", PAGES["quality"])
+    page.get_by_text("The server does not answer.").wait_for()
+    page.unroute("**/api/sites/**")
+    visit(page, served, "events")
+    page.get_by_text("No newer readings: the last are of 11 Mar 2024, 00:00.").wait_for()
     page.close()
 
 

@@ -27,7 +27,7 @@ function wall(seconds, zone) {
   return Date.UTC(of("year"), of("month") - 1, of("day"), of("hour"), of("minute"), of("second")) / 1000;
 }
 
-function moments(first, last, step, zone) {
+export function moments(first, last, step, zone) {
   const utc = (local) => {
     const near = local - (wall(local, zone) - local);
     return local - (wall(near, zone) - near);
@@ -45,7 +45,7 @@ function moments(first, last, step, zone) {
 }
 
 // Events that run at the same time lie above each other, each a bar from its start to its end.
-function lanes(events, first, last) {
+export function lanes(events, first, last) {
   const ends = [];
   return events.flatMap((event) => {
     const from = Date.parse(event.start) / 1000;

@@ -78,7 +78,8 @@ export async function event(site, query, refresh) {
     e.zone_pipes ? fact(say("key_zone"), `${number(e.zone_length_m, 0)}\u00a0m`, say("zone_text", { n: String(e.zone_pipes), p: percent(e.zone_probability) })) : null);
   const see = (sensor) => h("a", { href: link(site, "series", { sensor, since: e.window[0] ?? "", until: e.window[1] ?? "" }) }, sensor);
   const parts = [
-    h("p", {}, h("a", { href: link(site, "events") }, `← ${say("back")}`)), facts,
+    h("p", { class: "choice" }, h("a", { href: link(site, "events") }, `← ${say("back")}`),
+      state.me.role === "reader" ? null : button(say("say"), () => document.querySelector("#word input").focus(), { id: "to-word" })), facts,
     map.exists ? [h("h2", {}, say("map")), mapOf(map, say("map_event"), null)] : null,
     e.candidates.length ? [h("h2", {}, say("candidates")),
       table(say("candidates"), [left(say("pipe")), right(say("rank")), right(say("probability")), right(`${say("length")} (m)`)],
