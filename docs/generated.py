@@ -120,6 +120,9 @@ def kind(field: FieldInfo) -> str:
     wanted = members[0] if type(None) in typing.get_args(field.annotation) else field.annotation
     if typing.get_origin(wanted) is typing.Annotated:
         wanted = typing.get_args(wanted)[0]
+    if typing.get_origin(wanted) is dict and typing.get_origin(typing.get_args(wanted)[0]) is typing.Literal:
+        names = ", ".join(f"`{name}`" for name in typing.get_args(typing.get_args(wanted)[0]))
+        return f"table of texts: {names}"
     if hasattr(wanted, "__members__"):  # an enumeration
         return " ".join(f"`{value}`" for value in wanted)
     bounds = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}

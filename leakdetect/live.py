@@ -102,6 +102,16 @@ class Stream(_Model):
     """The broker."""
 
 
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+"""What is filled in of a message's template."""
+_EVENT = (
+    "site", "folder", "event", "flow", "low", "high", "start", "raised", "pipe", "pipes", "sensors", "length", "links",
+    "probability",
+)  # fmt: skip
+FILLED = {"raised": _EVENT, "worse": (*_EVENT, "before"), "silent": ("site", "folder", "sensor", "last")}
+"""The names that a template may hold, by the kind of message."""
+
+
 class Alert(_Model):
     """An ``[[alerts]]`` block: whom to tell of new events, of those that have grown, and of sensors that fell silent.
 
@@ -140,6 +150,8 @@ class Alert(_Model):
     """How many times as large a leak must be as when it was last told."""
     sensors: bool = True
     """Of sensors that fell silent too."""
+    template: dict[Literal["raised", "worse", "silent"], str] = Field(default_factory=dict)
+    """Words of its own, by kind: the first line is the subject, ``{flow}`` and the like are filled in."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -153,6 +165,17 @@ class Alert(_Model):
         for key in ("password", "key"):
             _secret(getattr(self, key), key)
         return self
+
+    @field_validator("template")
+    @classmethod
+    def _has_known_names(cls, template: dict[str, str]) -> dict[str, str]:
+        for kind, words in template.items():
+            for name in PLACEHOLDER.findall(words):
+                if name not in FILLED[kind]:
+                    raise ValueError(f"{kind}: {{{name}}} is not known there: use {', '.join(FILLED[kind])}")
+            if not words.strip():
+                raise ValueError(f"{kind}: is empty: the first line is the subject")
+        return template
 
     @field_validator("webhook")
     @classmethod

@@ -73,7 +73,9 @@ def steps_of(
     return judged(site, readings.load(site, since=context, until=until, network=network), since)
 
 
-def judged(site: Site, data: xr.Dataset, since: np.datetime64 | None) -> xr.Dataset:
+def judged(
+    site: Site, data: xr.Dataset, since: np.datetime64 | None, past: quality.Past | None = None
+) -> xr.Dataset:  # fmt: skip
     """Return readings, judged, on the site's step; see `steps_of`.
 
     Parameters
@@ -83,12 +85,17 @@ def judged(site: Site, data: xr.Dataset, since: np.datetime64 | None) -> xr.Data
         As `readings.load` has it, from `quality.CONTEXT` before `since` on.
     since : datetime64, optional
         First step wanted.
+    past : Past, optional
+        As `quality.flag` takes it.
     """
-    flagged = quality.flag(data)
+    flagged = quality.flag(data, since, past)
     seconds = site.step_minutes * 60
+    if since is not None:  # the row before shows that nothing is left out at the beginning
+        begin = max(int(np.searchsorted(data[TIME].values, since)) - 1, 0)
+        flagged = flagged.isel({TIME: slice(begin, None)})
     steps = quality.to_steps(flagged, float(seconds))
     steps = steps.assign_coords(
-        last_reading=(TIME, _complete_at(steps, flagged, seconds)), first_reading=(SENSOR, first_readings(flagged))
+        last_reading=(TIME, _complete_at(steps, flagged, seconds)), first_reading=(SENSOR, first_readings(data))
     )
     steps.attrs["step_seconds"] = seconds
     if since is not None:

@@ -25,9 +25,10 @@ from leakdetect import alerts as telling
 from leakdetect import pipeline
 from leakdetect.alerts.sending import quiet_until
 from leakdetect.alerts.ways import signature
+from leakdetect.alerts.words import text
 from leakdetect.errors import SiteError
 from leakdetect.events import Event, Status
-from leakdetect.live import Alert
+from leakdetect.live import FILLED, Alert
 from leakdetect.site import load_site
 from leakdetect.store import Outcome, Progress, Quiet, Store
 
@@ -229,6 +230,27 @@ def test_a_command_is_given_all(site: Path, tmp_path: Path) -> None:
     assert telling.test(load_site(site)) == [("a", "the command left with 3")]
 
 
+@pytest.mark.parametrize("kind", FILLED)
+def test_words_of_ones_own(kind: str) -> None:
+    names = " | ".join(f"{{{name}}}" for name in FILLED[kind])
+    alert = Alert(name="a", command=["x"], language="fr", template={kind: f"{{site}}: {kind}\n{names}\n{{}} {{ }}\n"})
+    body = (
+        {"kind": kind, "sensor": "s1", "last": "2024-04-30T00:00:00Z"}
+        if kind == "silent"
+        else {"kind": kind, "event": event(14).to_dict(), "before_m3h": 8.0}
+    )
+    said = text(body, "Town", "Europe/Paris", "town", alert)
+    assert said.subject == f"Town: {kind}"
+    filled, braces = said.body.splitlines()
+    there = dict(zip(FILLED[kind], filled.split(" | "), strict=True))
+    assert braces == "{} { }"
+    if kind == "silent":
+        assert (there["sensor"], there["last"]) == ("s1", "30\xa0avr.\xa02024, 02:00")
+    else:
+        assert (there["pipe"], there["flow"], there["low"]) == ("p1", "14", "9,0")
+    assert text({"kind": "test"}, "Town", "UTC", "town", alert).subject.startswith("Town : message d'essai")
+
+
 class Mail(socketserver.StreamRequestHandler):
     """As much of SMTP (RFC 5321), STARTTLS (RFC 3207) and AUTH PLAIN (RFC 4616) as a client needs."""
 
@@ -347,14 +369,17 @@ def test_the_trial_and_what_is_refused(
     configure(site, f'name = "a"\nwebhook = "{hook}"')
     command.ok("alerts", site, "--test")
     assert json.loads(Hook.got[0][1])["kind"] == "test"
-    for text, said in (
+    for block, said in (
         ('name = "a"', "one of webhook, email and command"),
         ('name = "a"\nwebhook = "ftp://x"', "https://host/path"),
         ('name = "a"\nwebhook = "http://x"\nkey = "k"', "a secret stands here"),
         ('name = "a"\nemail = ["x"]\nsmtp = "h"\nsender = "s@x"', "write name@host"),
         ('name = "a"\ncommand = ["x"]\nquiet_hours = "25:00-06:00"', "alerts"),
+        ('name = "a"\ncommand = ["x"]\ntemplate.silent = "{flow}"', r"silent: {flow} is not known there: use site,"),
+        ('name = "a"\ncommand = ["x"]\ntemplate.raised = " "', "the first line is the subject"),
+        ('name = "a"\ncommand = ["x"]\ntemplate.mended = "x"', "mended"),
         ('name = "a"\ncommand = ["x"]\n[[alerts]]\nname = "a"\ncommand = ["y"]', "the same name"),
     ):
-        configure(site, text)
+        configure(site, block)
         with pytest.raises(SiteError, match=said):
             load_site(site)

@@ -199,6 +199,36 @@ def test_flags_depend_on_the_last_14_days_only(seed: int, cut: int, length: int)
     np.testing.assert_array_equal(chunk[cut - int(begin) :], whole[cut:end])
 
 
+@given(seed=st.integers(0, 1000), pieces=st.lists(st.integers(1, 3 * DAY), min_size=3, max_size=8))
+@settings(max_examples=12)
+def test_a_stream_learns_of_past_days_what_a_whole_record_says(seed: int, pieces: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    data = record(36, seed=seed, start="2020-01-01T07:05")
+    values = data["reading"].values
+    values[:, 1] = np.where(rng.random(len(values)) < 0.05, 30.0, 41.0)  # a machine
+    values[rng.random(values.shape) < 0.02] = np.nan
+    values[rng.integers(0, len(values), 80), rng.integers(0, 6, 80)] += 9
+    for sensor, days in ((2, 2), (3, 15)):  # falls silent
+        hole = int(rng.integers(0, 34 * DAY))
+        values[hole : hole + days * DAY, sensor] = np.nan
+    values[int(rng.integers(0, 20 * DAY)) :, 4] = np.nan
+    values[: int(rng.integers(0, 20 * DAY)), 5] = np.nan
+    data["quantity"].values[[1, 2]], data["unit"].values[[1, 2]] = "flow", "m3/h"
+    whole, past, time = quality.flag(data)["flag"].values, quality.Past(), data["time"].values
+    end = 16 * DAY
+    for length in pieces:
+        begin, end = end, end + length
+        if rng.random() < 0.3:  # a reading that was looked at turns out to be another
+            late = int(rng.integers(begin - 14 * DAY, begin))
+            values[late, 0] += 20
+            past.forget(int(time[late].astype(np.int64)))
+            whole = quality.flag(data)["flag"].values
+        context = int(np.searchsorted(time, time[begin] - quality.CONTEXT))
+        window = data.isel(time=slice(context, min(end + 40, len(time))))  # what came early is there too
+        found = quality.flag(window, time[begin], past)["flag"].values[begin - context : end - context]
+        np.testing.assert_array_equal(found, whole[begin:end])
+
+
 def test_steps_need_flags() -> None:
     with pytest.raises(ReadingsError, match=r"quality.flag"):
         quality.to_steps(record(1), 3600)

@@ -65,7 +65,7 @@ def _deliver(site: Site, store: Store, budget: float) -> Sent:
 
 
 def _attempt(site: Site, alert: Alert, message: Message) -> str | None:
-    said = text(message.body, site.name, site.timezone, site.folder.name, alert.language)
+    said = text(message.body, site.name, site.timezone, site.folder.name, alert)
     try:
         send(alert, message.key, {"site": site.name, **message.body}, said, site.folder)
     except UndeliveredError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakdetect.events import Event, parse_time
+from leakdetect.live import PLACEHOLDER, Alert
 from leakdetect.report.language import Language, language
 
 _PIPES = 3
@@ -60,7 +61,7 @@ class Text:
         return "".join(f"{line}\n" for line in self.lines)
 
 
-def text(body: Mapping[str, Any], site: str, timezone: str, folder: str, code: str) -> Text:
+def text(body: Mapping[str, Any], site: str, timezone: str, folder: str, alert: Alert) -> Text:
     """Return what is said.
 
     Parameters
@@ -68,10 +69,10 @@ def text(body: Mapping[str, Any], site: str, timezone: str, folder: str, code: s
     body : mapping
         Of a `store.Message`.
     site, timezone, folder : str
-    code : str
-        The language: en or fr.
+    alert : Alert
+        With its language, and words of its own if it has any.
     """
-    words, speaks = WORDS[code], language(code)
+    words, speaks = WORDS[alert.language], language(alert.language)
     values = {"site": site, "folder": folder}
     keys: list[str] = []
     if "event" in body:
@@ -86,6 +87,10 @@ def text(body: Mapping[str, Any], site: str, timezone: str, folder: str, code: s
         keys = ["last"]
     else:
         keys = ["nothing"]
+    own = alert.template.get(body["kind"])
+    if own is not None:
+        first, *rest = PLACEHOLDER.sub(lambda name: values[name[1]], own.strip()).splitlines()
+        return Text(first, tuple(rest) or (first,))
     subject = words[body["kind"]].format(**values)
     return Text(subject, (subject, "", *(words[key].format(**values) for key in keys)))
 
@@ -101,6 +106,7 @@ def _of_event(body: Mapping[str, Any], timezone: str, speaks: Language) -> dict[
         "before": speaks.flow(body.get("before_m3h", event.flow_m3h)),
         "start": speaks.time(event.start, timezone),
         "raised": speaks.time(event.raised_at, timezone),
+        "pipe": event.candidates[0].link if event.candidates else "",
         "pipes": ", ".join(pipes),
         "sensors": ", ".join(e.sensor for e in event.evidence),
         "length": speaks.length(event.zone.length_m),

@@ -6,6 +6,7 @@ Every check is causal with bounded memory: a flag at time t depends on readings 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,7 @@ from leakdetect.units import factor
 
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 CONTEXT = np.timedelta64(14, "D")
 """How much of the past `flag` needs before the first reading that matters."""
@@ -36,50 +38,87 @@ _USUAL_PRESSURE = 10.0  # [m] above which a reading of zero is a fault of the lo
 _DRIFT_UP, _DRIFT_DOWN = 1.0, 6.0  # [m] in 12 days
 
 
-def missing(data: xr.Dataset) -> Mask:
-    """Return where a reading was due, by the sensor's own step, and is not there."""
+class Past:
+    """What a stream knows of the days before today, so that it need not look at them anew for every reading."""
+
+    def __init__(self) -> None:
+        self._spikes: dict[int, tuple[int, Floats]] = {}
+
+    def forget(self, since: int) -> None:
+        """Reckon with a reading [ns] that has changed."""
+        self._spikes = {s: (day, table) for s, (day, table) in self._spikes.items() if day * DAY <= since}
+
+    def spikes(self, sensor: int, today: int) -> tuple[int, Floats] | None:
+        """Return what `masks.spike` wants to know of a sensor, and the day before which it is known."""
+        known = self._spikes.get(sensor)
+        return known if known is not None and known[0] <= today else None
+
+    def keep_spikes(self, sensor: int, today: int, since: int, daily: Floats) -> None:
+        """Take what `masks.spike` returned of the days from 12 before `since` on."""
+        until = masks.PAST + today - since
+        table = np.full((masks.PAST, daily.shape[1]), np.nan)
+        known = daily[until - masks.PAST : until]
+        table[: len(known)] = known
+        self._spikes[sensor] = (today, table)
+
+
+def missing(data: xr.Dataset, begin: int = 0) -> Mask:
+    """Return where a reading was due, by the sensor's own step, and is not there.
+
+    Rows before `begin` are there to be compared with, here and in every other check; nothing is said of them.
+    """
     time, mask = _time(data), _empty(data)
+    steps = data["step"].values
     for s, value in _columns(data):
-        mask[:, s] = masks.missing(time, ~np.isnan(value), float(data["step"].values[s]))
+        mask[:, s] = masks.missing(time, ~np.isnan(value), float(steps[s]))
     return mask
 
 
-def stuck(data: xr.Dataset) -> Mask:
+def stuck(data: xr.Dataset, begin: int = 0) -> Mask:
     """Return where a value has stood still for longer than its own past explains."""
-
-    def one(time: Ints, value: NDArray[np.float64], step: float, quantity: Quantity, _: str) -> Mask:
-        return masks.stuck(time, value, step, zero_is_normal=quantity == Quantity.DEMAND)
-
-    return _each(data, one)
-
-
-def spike(data: xr.Dataset) -> Mask:
-    """Return single leaps out of the recent range; customers' meters leap by nature and are not judged."""
-
-    def one(time: Ints, value: NDArray[np.float64], step: float, quantity: Quantity, _: str) -> Mask:
-        if quantity not in _SMALLEST_SPIKE:
-            return np.zeros(time.size, dtype=bool)
-        return masks.spike(time, value, step, _SMALLEST_SPIKE[quantity], switches=quantity == Quantity.FLOW)
-
-    return _each(data, one)
+    mask = _empty(data)
+    for one in _sensors(data, begin):
+        still = one.quantity == Quantity.DEMAND
+        mask[one.rows, one.number] = masks.stuck(one.time, one.value, one.step, zero_is_normal=still, begin=one.begin)
+    return mask
 
 
-def out_of_range(data: xr.Dataset) -> Mask:
+def spike(data: xr.Dataset, begin: int = 0, past: Past | None = None) -> Mask:
+    """Return single leaps out of the recent range; customers' meters leap by nature and are not judged.
+
+    `past` saves looking at the days before that of row `begin`, and is brought up to that day.
+    """
+    mask = _empty(data)
+    past = Past() if past is None else past
+    today = int(_time(data)[begin] // DAY) if begin < data.sizes[TIME] else 0
+    for one in _sensors(data, begin):
+        if one.quantity not in _SMALLEST_SPIKE:
+            continue
+        smallest, switches = _SMALLEST_SPIKE[one.quantity], one.quantity == Quantity.FLOW
+        since, known = past.spikes(one.number, today) or (int(one.time[0] // DAY), None)
+        cut = slice(max(int(np.searchsorted(one.time, since * DAY)) - masks.LEAD, 0), None)
+        mask[one.rows[cut], one.number], daily = masks.spike(
+            one.time[cut], one.value[cut], one.step, smallest, switches=switches, past=known, since=since
+        )
+        past.keep_spikes(one.number, today, since, daily)
+    return mask
+
+
+def out_of_range(data: xr.Dataset, begin: int = 0) -> Mask:
     """Return what no network holds, the error codes of loggers, and zeros where there is pressure."""
+    mask = _empty(data)
+    for one in _sensors(data, begin):
+        low, high = _LIMITS[one.quantity]
+        codes = np.array(_ERROR_CODES) * factor(one.quantity, one.unit)
+        now = one.value[one.begin :]
+        nearest = np.abs(now[:, None] - codes) <= 1e-9 * np.abs(codes)
+        mask[one.rows[one.begin :], one.number] = (now < low) | (now > high) | nearest.any(axis=1)
+        if one.quantity == Quantity.PRESSURE:
+            mask[one.rows, one.number] |= masks.dropped_to_zero(one.time, one.value, _USUAL_PRESSURE, one.begin)
+    return mask
 
-    def one(time: Ints, value: NDArray[np.float64], _: float, quantity: Quantity, unit: str) -> Mask:
-        low, high = _LIMITS[quantity]
-        codes = np.array(_ERROR_CODES) * factor(quantity, unit)
-        nearest = np.abs(value[:, None] - codes) <= 1e-9 * np.abs(codes)
-        mask = (value < low) | (value > high) | nearest.any(axis=1)
-        if quantity == Quantity.PRESSURE:
-            mask |= masks.dropped_to_zero(time, value, _USUAL_PRESSURE)
-        return np.asarray(mask)
 
-    return _each(data, one)
-
-
-def drift(data: xr.Dataset) -> Mask:
+def drift(data: xr.Dataset, begin: int = 0) -> Mask:
     """Return pressures that leave the pattern of all others gradually."""
     mask = _empty(data)
     which = np.flatnonzero(np.isin(data["quantity"].values, [Quantity.PRESSURE, Quantity.HEAD]))
@@ -92,7 +131,7 @@ def drift(data: xr.Dataset) -> Mask:
     return mask
 
 
-def clock(data: xr.Dataset) -> Mask:
+def clock(data: xr.Dataset, begin: int = 0) -> Mask:
     """Return sensors whose daily pattern has moved by an hour while the others' has not."""
     mask = _empty(data)
     which = np.flatnonzero(np.isin(data["quantity"].values, [Quantity.PRESSURE, Quantity.HEAD, Quantity.FLOW]))
@@ -112,7 +151,7 @@ def clock(data: xr.Dataset) -> Mask:
     return mask
 
 
-CHECKS: dict[Flag, Callable[[xr.Dataset], Mask]] = {
+CHECKS: dict[Flag, Callable[[xr.Dataset, int], Mask]] = {
     Flag.MISSING: missing,
     Flag.STUCK: stuck,
     Flag.SPIKE: spike,
@@ -123,7 +162,7 @@ CHECKS: dict[Flag, Callable[[xr.Dataset], Mask]] = {
 """Every check, by the flag it sets."""
 
 
-def flag(data: xr.Dataset) -> xr.Dataset:
+def flag(data: xr.Dataset, since: np.datetime64 | None = None, past: Past | None = None) -> xr.Dataset:
     """Return the dataset with ``flag`` and ``usable``.
 
     Parameters
@@ -131,15 +170,21 @@ def flag(data: xr.Dataset) -> xr.Dataset:
     data : Dataset
         ``reading`` over (time, sensor). What matters must be preceded by `CONTEXT` for flags that do not depend on
         where the record begins.
+    since : datetime64, optional
+        Readings before it are not judged; their flags mean nothing.
+    past : Past, optional
+        What earlier calls have learnt of the days before, if the readings of these have not changed.
 
     Returns
     -------
     Dataset
         The same with ``flag`` (bits of `Flag`) and ``usable`` (a reading is there and has no flag).
     """
+    begin = 0 if since is None else int(np.searchsorted(data[TIME].values, since))
     bits = np.zeros(data["reading"].shape, dtype=np.uint8)
     for name, check in CHECKS.items():
-        bits[check(data)] |= np.uint8(name)
+        found = check(data, begin) if name != Flag.SPIKE else spike(data, begin, past)
+        bits[found] |= np.uint8(name)
     usable = (bits == 0) & ~np.isnan(data["reading"].values)
     return data.assign(flag=((TIME, SENSOR), bits), usable=((TIME, SENSOR), usable))
 
@@ -225,18 +270,32 @@ def _empty(data: xr.Dataset) -> Mask:
     return np.zeros(data["reading"].shape, dtype=bool)
 
 
-def _columns(data: xr.Dataset) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _columns(data: xr.Dataset) -> Iterator[tuple[int, Floats]]:
     values = data["reading"].values
     for s in range(values.shape[1]):
         yield s, np.ascontiguousarray(values[:, s])
 
 
-def _each(data: xr.Dataset, check: Callable[[Ints, NDArray[np.float64], float, Quantity, str], Mask]) -> Mask:
-    """Return the mask of a check that looks at one sensor's own readings at a time."""
-    time, mask = _time(data), _empty(data)
+class _Sensor(NamedTuple):
+    """One sensor's readings: the record's rows that hold any, from the `begin`th of which they are judged."""
+
+    number: int
+    quantity: Quantity
+    unit: str
+    step: float
+    rows: Ints
+    time: Ints
+    value: Floats
+    begin: int
+
+
+def _sensors(data: xr.Dataset, begin: int) -> Iterator[_Sensor]:
+    """Yield the sensors that have readings."""
+    time, steps = _time(data), data["step"].values.astype(float)
+    quantities, units = data["quantity"].values, data["unit"].values
     for s, value in _columns(data):
         rows = np.flatnonzero(~np.isnan(value))
         if rows.size:
-            about = (float(data["step"].values[s]), Quantity(data["quantity"].values[s]), str(data["unit"].values[s]))
-            mask[rows, s] = check(time[rows], value[rows], *about)
-    return mask
+            first = int(np.searchsorted(rows, begin))
+            about = Quantity(quantities[s]), str(units[s]), float(steps[s])
+            yield _Sensor(s, *about, rows, time[rows], value[rows], first)

@@ -172,5 +172,5 @@ def _by_hand(connection: Any, _record: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get("write", False)
     if writes:  # with a log beside the file, readers and a writer do not wait for each other
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL").close()  # what it answers would bar the commit
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

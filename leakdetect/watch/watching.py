@@ -72,7 +72,7 @@ class Watch:
         data, sensors = load_with_sensors(self.site, since, network=self.network)
         self.decoder = Decoder(sensors, self._tell)
         self.names = [str(name) for name in data[SENSOR].values]
-        self._recent = Recent(data)
+        self._recent, self._past = Recent(data), quality.Past()
         quiet = self.site.stream.quiet_minutes
         own = np.maximum(_QUIET_STEPS * self._recent.step, _QUIET_LEAST)
         self._patience = own if quiet is None else np.full(len(own), round(quiet * 60 * _NS))
@@ -93,6 +93,8 @@ class Watch:
         self._heard = monotonic()
         self._spool.append(batch, self.decoder.personal)
         changed = self._recent.add(batch.time, batch.sensor.astype(np.int64), batch.value)
+        if changed is not None:
+            self._past.forget(changed)
         if self._next is not None and changed is not None:
             self._late = self._late or changed < int(self._next.astype("datetime64[ns]").astype(np.int64))
 
@@ -159,7 +161,7 @@ class Watch:
             if whole or since is None:
                 steps = pipeline.steps_of(self.site, self.network, since, until)
             else:
-                steps = pipeline.judged(self.site, self._recent.dataset(since - quality.CONTEXT), since)
+                steps = pipeline.judged(self.site, self._recent.dataset(since - quality.CONTEXT), since, self._past)
             if limit is None:
                 return steps
             return steps.isel({TIME: slice(0, int(np.searchsorted(steps[TIME].values, limit)))})
