@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from leakdetect.hydraulic import fit, placing, raising
-from leakdetect.stages.detection import history, tracker
+from leakdetect.stages.detection import following, history, tracker
 
 Switch = Callable[[], AbstractContextManager[None]]
 
@@ -50,7 +50,7 @@ SWITCHES: dict[str, Switch] = {
     "steps_only": lambda: patched(tracker, _RAMP_FROM=math.inf),
     "without_rivals": lambda: patched(tracker, RIVAL_ODDS=math.inf),
     "one_round_of_fit": lambda: patched(fit, _WALK_SHARES=fit._WALK_SHARES[:2]),
-    "noise_as_fitted": lambda: patched(tracker, _FEWEST=math.inf),
+    "noise_as_fitted": lambda: patched(following, _FEWEST=math.inf),
     "places_as_first_said": _places_as_first_said,
     "no_echo": lambda: patched(history, ECHO_DAYS=-math.inf),
 }

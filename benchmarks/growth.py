@@ -11,7 +11,8 @@ import numpy as np
 
 from leakdetect.core.hydraulics import Solver
 from leakdetect.core.scoring import greatest
-from leakdetect.epanet import Epanet, load_network
+from leakdetect.epanet import load_network
+from leakdetect.epanet_state import Epanet
 from leakdetect.networks import spread_sensors
 from leakdetect.networks.generator import Plan, generate
 from leakdetect.scenarios import Scenario, simulate

@@ -15,7 +15,8 @@ import numpy as np
 
 from leakdetect import networks
 from leakdetect.core.hydraulics import Solver, Steady, supplied
-from leakdetect.epanet import Epanet, load_network, read_wntr
+from leakdetect.epanet import load_network, read_wntr
+from leakdetect.epanet_state import Epanet
 from leakdetect.errors import ConvergenceError
 from leakdetect.network import Network
 from leakdetect.networks import spread_sensors

@@ -75,7 +75,7 @@ def _walk(group: Any, above: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     for name in group.list_commands(above):
         command = group.commands[name]
         context = typer.Context(command, info_name=name, parent=above)
-        context.max_content_width = context.terminal_width = 100
+        context.max_content_width = context.terminal_width = 94
         if hasattr(command, "commands"):
             yield from _walk(command, context, f"{path}{name} ")
         else:

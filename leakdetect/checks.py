@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import xarray as xr
 
-from leakdetect.epanet import Epanet, load_network
+from leakdetect.epanet import load_network
+from leakdetect.epanet_state import Epanet
 from leakdetect.errors import ConvergenceError, LeakdetectError, NetworkError
 from leakdetect.network import Network
 from leakdetect.readings import load, load_repairs

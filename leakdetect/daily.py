@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from time import monotonic
 from typing import Any
@@ -14,24 +14,18 @@ import numpy as np
 import xarray as xr
 
 from leakdetect import __version__, late
-from leakdetect.detector import Detector, State
-from leakdetect.errors import NotFittedError, ReadingsError
-from leakdetect.events import Event, Repair, iso
-from leakdetect.netcdf import series_until, write_series
+from leakdetect.detector import State
+from leakdetect.due import Job, Plan, Tell, plan
+from leakdetect.errors import NotFittedError
+from leakdetect.events import Event, iso
 from leakdetect.schema import SENSOR, TIME, Flag
-from leakdetect.sealing import open_state, seal_state
+from leakdetect.sealing import seal_state
 from leakdetect.site import Site
-from leakdetect.stages import quality
 from leakdetect.store import Outcome as Kept
 from leakdetect.store import Progress, Store, cuts, open_store
-from leakdetect.vault import Vault
-
-Tell = Callable[[str, float], None]
-"""Told what is done and how far it is (0 to 1)."""
 
 _PIECE = np.timedelta64(56, "D")  # steps that a detector takes at once
 _DAY = np.timedelta64(1, "D")
-_MOST_NAMED = 3  # sensors in a note
 
 
 @dataclass(frozen=True)
@@ -65,82 +59,6 @@ class Outcome:
     raised: tuple[str, ...] = ()
 
 
-@dataclass
-class Job:
-    """What a run needs of a site.
-
-    Attributes
-    ----------
-    site, detector, model : see their classes
-    checksum : str
-        Of the model.
-    repairs : tuple of Repair
-        That the detector was told of.
-    vault : Vault
-        With which the states that are kept are sealed.
-    read : callable
-        ``read(since, until)`` returns the site's judged steps, with the coordinate ``first_reading``.
-    tell : callable
-    started : datetime64
-        UTC.
-    seconds : dict
-        What each part of the run took.
-    settled : bool
-        Nothing has come late or was corrected since the last run: what was taken need not be compared.
-    keep_series : callable
-        As `write_series`. One that keeps them later, as `watch` does, may lose some: the next run makes them again.
-    """
-
-    site: Site
-    detector: Detector
-    model: xr.Dataset
-    checksum: str
-    repairs: tuple[Repair, ...]
-    vault: Vault
-    read: Callable[[np.datetime64 | None, np.datetime64 | None], xr.Dataset]
-    tell: Tell
-    started: np.datetime64
-    seconds: dict[str, float] = field(default_factory=dict)
-    settled: bool = False
-    keep_series: Callable[[Site, xr.Dataset, bool], None] = write_series
-
-    @property
-    def step(self) -> np.timedelta64:
-        """Length of a step."""
-        return np.timedelta64(self.site.step_minutes, "m")
-
-    def opened(self, state: State) -> State:
-        """Return a state that was kept, with the meters' readings."""
-        return open_state(state, self.vault, str(self.site.store_path))
-
-    def timed(self, what: str, since: float) -> None:
-        """Note what a part took."""
-        self.seconds[what] = round(monotonic() - since, 3)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a run takes.
-
-    Attributes
-    ----------
-    data : Dataset
-        Steps to take.
-    read : Dataset
-        Those, and the days before them that were looked at.
-    state : dict
-        From which they are taken.
-    restarted, note
-        As in `Outcome`.
-    """
-
-    data: xr.Dataset
-    read: xr.Dataset
-    state: State
-    restarted: np.datetime64 | None = None
-    note: str = ""
-
-
 def take(job: Job, store: Store | None, since: np.datetime64 | None, until: np.datetime64 | None) -> Outcome:
     """Take what is new, keep what comes of it; see `pipeline.detect`.
 
@@ -153,27 +71,27 @@ def take(job: Job, store: Store | None, since: np.datetime64 | None, until: np.d
     """
     progress = store.progress() if store else None
     fresh = progress is None or progress.model != job.checksum  # another model: begin anew
-    plan = _from_the_beginning(job, since, until) if fresh or not progress else _from(job, store, progress, until)
-    if plan is None:
+    due = plan(job, store, None if fresh else progress, since, until)
+    if due is None:
         return _idle(job, store, progress, since, until)
     start = monotonic()
-    times = plan.data[TIME].values
+    times = due.data[TIME].values
     begun = times[0] if fresh or progress is None else progress.begun
     stops = cuts(times[0], times[-1])
     try:
-        state, events, grown, states = _scan(job, plan, stops)
+        state, events, grown, states = _scan(job, due, stops)
     except NotFittedError as error:
         raise NotFittedError(f"{job.site.model_path}: {error}") from error
     job.timed("detect", start)
     start = monotonic()
     known = store.sensors() if store and not fresh else {}
     oldest = late.midnight(times[-1]) - job.site.late_days * _DAY
-    states = [(at, seal_state(one, plan.data, job.vault)) for at, one in [*states, (times[-1], state)]]
+    states = [(at, seal_state(one, due.data, job.vault)) for at, one in [*states, (times[-1], state)]]
     kept = Kept(
         Progress(job.checksum, begun, *states.pop(), job.repairs, progress.run if progress else None),
-        events, fresh=fresh, restarted=plan.restarted, note=plan.note, checkpoints=states,
-        days=late.digests(plan.read, max(oldest, begun), times[-1]), days_from=str(oldest.astype("datetime64[D]")),
-        sensors=late.progress_of(plan.read, known), started=job.started, record=_record(job, plan),
+        events, fresh=fresh, restarted=due.restarted, note=due.note, checkpoints=states,
+        days=late.digests(due.read, max(oldest, begun), times[-1]), days_from=str(oldest.astype("datetime64[D]")),
+        sensors=late.progress_of(due.read, known), started=job.started, record=_record(job, due),
         alerts=job.site.alerts,
     )  # fmt: skip
     job.timed("prepare", start)
@@ -183,7 +101,7 @@ def take(job: Job, store: Store | None, since: np.datetime64 | None, until: np.d
             job.keep_series(job.site, grown, fresh)
         listed = open_between(open_one.events(), since, until)
     taken = times if fresh or progress is None else times[times > progress.until]
-    return Outcome(listed, len(saved.raised), times[-1], len(taken), plan.restarted, plan.note, saved.raised)
+    return Outcome(listed, len(saved.raised), times[-1], len(taken), due.restarted, due.note, saved.raised)
 
 
 def _made(site: Site) -> Store:
@@ -195,80 +113,10 @@ def _made(site: Site) -> Store:
 def _idle(
     job: Job, store: Store | None, progress: Progress | None, since: np.datetime64 | None, until: np.datetime64 | None
 ) -> Outcome:
-    if store is None or progress is None:
-        raise ReadingsError(f"{job.site.folder}: no complete step of readings between --from and --to: widen them")
+    assert store is not None  # else the run begins anew, and has something to take
+    assert progress is not None
     store.record(job.started, {**_versions(job), "outcome": "nothing new", "steps": 0, "new": 0})
     return Outcome(open_between(store.events(), since, until), 0, progress.until)
-
-
-# -- what there is to take -----------------------------------------------------------------------------------------
-
-
-def _read(job: Job, since: np.datetime64 | None, until: np.datetime64 | None) -> xr.Dataset:
-    job.tell("read", 0.0)
-    start = monotonic()
-    data = job.read(since, until)
-    job.timed("read", start)
-    return data
-
-
-def _from_the_beginning(job: Job, since: np.datetime64 | None, until: np.datetime64 | None) -> _Plan:
-    data = _read(job, since, until)
-    if not data.sizes[TIME]:
-        raise ReadingsError(f"{job.site.folder}: no complete step of readings between --from and --to: widen them")
-    return _Plan(data, data, job.detector.begin(job.model))
-
-
-def _from(job: Job, store: Store | None, progress: Progress, until: np.datetime64 | None) -> _Plan | None:
-    """Go on where the last run stopped, or from where something has changed; None if there is nothing to do."""
-    assert store is not None
-    following = progress.until + job.step
-    if until is not None and following > until:
-        return None
-    days = 0 if job.settled else job.site.late_days
-    back = max(progress.begun, late.midnight(progress.until) - days * _DAY)
-    # A day more than is compared, to see that its flags rest on all they need.
-    data = _read(job, back if job.settled else back - _DAY, until)
-    times = data[TIME].values
-    new = data.isel({TIME: slice(int(np.searchsorted(times, following)), None)})
-    if not len(times) or times[-1] < progress.until:  # files were put away: nothing to compare with
-        return None
-    reasons = []
-    seen = data.isel({TIME: slice(int(np.searchsorted(times, back)), None)})
-    came = None
-    if not job.settled:
-        shown = series_until(job.site)
-        if shown is not None and shown < progress.until:
-            reasons.append((max(shown + job.step, progress.begun), "the last steps of the series were not kept"))
-        came = late.changed(store.days(), seen, progress.until, store.sensors(), quality.CONTEXT)
-    if came is not None:
-        reasons.append((max(came.day, progress.begun), _named(came.sensors)))
-    told = _told_late(job.repairs, progress.repairs, following)
-    if told is not None:
-        reasons.append((told.time, f"repair of {told.link or 'a leak'} told late or taken back"))
-    if not reasons:
-        return _Plan(new, seen, job.opened(progress.state)) if new.sizes[TIME] else None
-    at, note = min(reasons)[0], "; ".join(text for _, text in sorted(reasons))
-    past = store.checkpoint(at - job.step + np.timedelta64(1, "s"))
-    start, state = (
-        (progress.begun, job.detector.begin(job.model)) if past is None else (past[0] + job.step, job.opened(past[1]))
-    )
-    if start < times[0]:
-        data = _read(job, start, until)
-        times = data[TIME].values
-    again = data.isel({TIME: slice(int(np.searchsorted(times, start)), None)})
-    return _Plan(again, data.isel({TIME: slice(int(np.searchsorted(times, min(back, start))), None)}), state, at, note)
-
-
-def _named(sensors: Sequence[str]) -> str:
-    more = f" and {len(sensors) - _MOST_NAMED} more" if len(sensors) > _MOST_NAMED else ""
-    return f"readings of {', '.join(sensors[:_MOST_NAMED])}{more} came late or were corrected"
-
-
-def _told_late(now: Sequence[Repair], before: Sequence[Repair] | None, following: np.datetime64) -> Repair | None:
-    """Return the earliest repair, of steps taken, that the state does not know of, or knows wrongly."""
-    differing = set() if before is None else set(now) ^ set(before)
-    return min((r for r in differing if r.time < following), key=lambda r: (r.time, r.link), default=None)
 
 
 # -- taking it ---------------------------------------------------------------------------------------------------
@@ -293,7 +141,7 @@ def shared(tell: Tell) -> Tell:
 
 
 def _scan(
-    job: Job, plan: _Plan, stops: Sequence[np.datetime64]
+    job: Job, plan: Plan, stops: Sequence[np.datetime64]
 ) -> tuple[State, list[Event], xr.Dataset, list[tuple[np.datetime64, State]]]:
     """Let a detector take steps piece by piece; return its state, its events, the grown steps, states on the way."""
     state, events = plan.state, list[Event]()
@@ -340,7 +188,7 @@ def _versions(job: Job) -> dict[str, Any]:
     return {"seconds": job.seconds, "versions": versions, "model": job.checksum[:12]}
 
 
-def _record(job: Job, plan: _Plan) -> dict[str, Any]:
+def _record(job: Job, plan: Plan) -> dict[str, Any]:
     """Return what is kept of a run that took something: JSON values."""
     data = plan.data
     usable, flags = data["usable"].values, data["flag"].values

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from leakdetect import epanet
+from leakdetect import epanet, toolkit
 from leakdetect.errors import InputError
 from leakdetect.files import cache_folder, replacing
 from leakdetect.network import Network
@@ -26,7 +26,8 @@ def remembered_network(path: Path | str) -> Network:
     path = Path(path)
     if not path.is_file():
         return epanet.load_network(path)
-    code = Path(epanet.__file__).read_bytes()  # another version may read the text otherwise
+    # Another version may read the text otherwise.
+    code = Path(epanet.__file__).read_bytes() + Path(toolkit.__file__).read_bytes()
     name = hashlib.sha256(code + path.read_bytes()).hexdigest()[:32]
     place = cache_folder() / "drawings" / f"{name}.npz"
     with suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # not there, or not whole

@@ -5,23 +5,21 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-_VARIABLE = re.compile(r"\$\{\w+\}")
+from leakdetect.blocks import Block
+from leakdetect.secrets import is_name
+
 _LEVEL = re.compile(r"\{(\d+)\}")
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _secret(text: str, key: str) -> None:
-    if text and not _VARIABLE.fullmatch(text):
+    if text and not is_name(text):
         raise ValueError(f"{key}: a secret stands here: put it into an environment variable and write ${{NAME}}")
 
 
-class Topic(_Model):
+class Topic(Block):
     """A ``[[stream.mqtt.topics]]`` block: what the messages of a topic hold.
 
     `topic` is a filter as MQTT has it. With format ``json`` a message is an object, or an array of them, and `time`,
@@ -55,7 +53,7 @@ class Topic(_Model):
         return "{name}" in self.sensor
 
 
-class Mqtt(_Model):
+class Mqtt(Block):
     """The ``[stream.mqtt]`` block. `user`, `password`, certificates and `url` may hold ``${NAME}`` of the environment.
 
     `client` is the name by which the broker keeps what arrives while nobody listens: one a site.
@@ -86,7 +84,7 @@ class Mqtt(_Model):
         return self
 
 
-class Stream(_Model):
+class Stream(Block):
     """The ``[stream]`` block: readings as they arrive.
 
     A step is taken when all readings due in it are there, or `wait_seconds` after it (by the readings' own times, or by
@@ -112,7 +110,7 @@ FILLED = {"raised": _EVENT, "worse": (*_EVENT, "before"), "silent": ("site", "fo
 """The names that a template may hold, by the kind of message."""
 
 
-class Alert(_Model):
+class Alert(Block):
     """An ``[[alerts]]`` block: whom to tell of new events, of those that have grown, and of sensors that fell silent.
 
     `webhook` is a URL, `email` who is written to by the server `smtp`, `command` a program: one of the three. Messages

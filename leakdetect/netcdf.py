@@ -13,7 +13,7 @@ import xarray as xr
 
 from leakdetect.errors import InputError, NotFittedError
 from leakdetect.files import replacing
-from leakdetect.schema import SENSOR, TIME, Quantity
+from leakdetect.schema import SENSOR, TIME, without_meters
 from leakdetect.site import Site
 
 _ENGINE: Final = "h5netcdf"
@@ -64,7 +64,7 @@ def write_series(site: Site, grown: xr.Dataset, fresh: bool) -> None:
         They replace all that is kept.
     """
     shown = grown[[name for name in _SHOWN if name in grown]]
-    shown = shown.isel({SENSOR: np.flatnonzero(grown["quantity"].values != Quantity.DEMAND)})
+    shown = without_meters(shown)
     shown = shown.drop_vars([name for name in shown.coords if name not in {TIME, *_TEXT, "step"}])
     shown.attrs = {"file": _SERIES}
     folder = series_folder(site)

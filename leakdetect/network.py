@@ -148,14 +148,6 @@ class Network:
         fixed: NDArray[np.bool_] = self.node_kind != Node.JUNCTION
         return fixed
 
-    @cached_property
-    def incidence(self) -> sp.csr_array:
-        """Shape (L, N): -1 at a link's start node, +1 at its end (A12 and A10 of Todini's scheme)."""
-        links = np.arange(len(self.link_names))
-        values = np.r_[-np.ones(len(links)), np.ones(len(links))]
-        where = (np.r_[links, links], np.r_[self.start, self.end])
-        return sp.csr_array((values, where), shape=(len(links), len(self.node_names)))
-
     def graph(self, without: Ints | None = None) -> sp.csr_array:
         """Return the symmetric node graph, weights = link length [m] (the shortest of parallel links).
 

@@ -13,10 +13,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from leakdetect import readings
-from leakdetect.daily import Job, Outcome, Tell, shared, take
+from leakdetect.daily import Outcome, shared, take
 from leakdetect.detector import Detector
 from leakdetect.detectors import build
 from leakdetect.drawings import remembered_network
+from leakdetect.due import Job, Tell
 from leakdetect.errors import InputError, NotFittedError, ReadingsError
 from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
 from leakdetect.files import alone, replacing, sweep

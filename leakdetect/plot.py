@@ -188,7 +188,7 @@ def series(
     if daily:
         ax.set_title(words.daily, loc="right", size=7, color=MUTED, pad=2)
     if alone:
-        ax.legend(loc="upper left", fontsize=7, framealpha=0.8)
+        _legend(ax)
     return ax
 
 
@@ -215,7 +215,7 @@ def residual(
     _finish(ax, event, timezone, words, shade)
     ax.set_ylabel(_unit(data, sensor))
     if alone:
-        ax.legend(loc="upper left", fontsize=7, framealpha=0.8)
+        _legend(ax)
     return ax
 
 
@@ -265,6 +265,13 @@ def _axes(width: float, height: float) -> Axes:
     FigureCanvasAgg(figure)
     axes: Axes = figure.subplots()
     return axes
+
+
+def _legend(ax: Axes) -> None:
+    """Say below the curves which is which: within, it would hide some of them."""
+    figure = ax.get_figure(root=True)
+    if figure is not None:
+        figure.legend(loc="outside lower left", ncols=4, fontsize=7, frameon=False)
 
 
 def _frame(data: xr.Dataset, sensor: str, event: Event | None, timezone: str) -> tuple[pd.DataFrame, bool]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from leakdetect.core.hydraulics import Curve, Problem
 from leakdetect.core.hydraulics.problem import CUBIC_FOOT, FOOT
-from leakdetect.epanet import Epanet
+from leakdetect.epanet_state import Epanet
 from leakdetect.network import Link, Network
 from leakdetect.units import factor
 

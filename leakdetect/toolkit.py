@@ -1,4 +1,7 @@
-"""EPANET's own library, as WNTR ships it, loaded without WNTR, whose import takes longer than a daily run."""
+"""EPANET's own library, as WNTR ships it, loaded without WNTR, whose import takes longer than a daily run.
+
+And what those who use it need to know of model files: how their text is read and handed to it, and EPANET's units.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,13 @@ from leakdetect.errors import NetworkError
 _PLACES = {"linux": "linux-x64/libepanet22.so", "win32": "windows-x64/epanet22.dll"}
 """In WNTR's folder of libraries; elsewhere WNTR is asked."""
 _FAILED = 100  # codes from here on are no warnings
+
+US_UNITS = {"gal/min", "ft3/s", "Mgal/d", "imp Mgal/d", "acre-ft/d"}
+"""Flow units of models whose lengths are feet and whose pressures are psi."""
+FOOT = 0.3048
+PSI = FOOT / 0.4333
+"""[m] of head, as EPANET has it."""
+KPA = PSI / 6.895
 
 
 @cache
@@ -70,3 +80,19 @@ class Project:
             self.lib.EN_close(self.handle)
             self.lib.EN_deleteproject(self.handle)
         self._open = False
+
+
+def model_text(path: Path) -> str:
+    """Return a model file's text: UTF-8, with or without a mark, or what Windows wrote before it."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def write_copy(text: str, folder: str) -> Path:
+    """Write the text where EPANET, which knows neither marks nor accents in a path, can read it."""
+    path = Path(folder) / "model.inp"
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -97,11 +97,6 @@ def factor(quantity: str, unit: str) -> float:
     return FACTORS[quantity][canonical(quantity, unit)]
 
 
-def to_si(values: Values, quantity: str, unit: str) -> Values:
-    """Convert from the user's unit to SI."""
-    return values * factor(quantity, unit)
-
-
 def from_si(values: Values, quantity: str, unit: str) -> Values:
     """Convert from SI to the user's unit."""
     return values / factor(quantity, unit)

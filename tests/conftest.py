@@ -11,6 +11,9 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from command import Command
+
+    from leakdetect.kpi.gather import KeyFigures
     from leakdetect.network import Network
 
 PROJECT = Path(__file__).parents[1]
@@ -65,6 +68,30 @@ def fitted_district(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from district_site import make
 
     return make(tmp_path_factory.mktemp("fitted") / "district")
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a service of two districts whose key figures are known; write another to change it."""
+    from small_service import write_site
+
+    return write_site(tmp_path_factory.mktemp("kpi") / "site")
+
+
+@pytest.fixture(scope="session")
+def found(service: Path) -> KeyFigures:
+    """Return the key figures of `service`."""
+    from leakdetect.kpi.gather import key_figures
+
+    return key_figures(service)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return who types commands."""
+    from command import Command
+
+    return Command(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from leakdetect.cli import app
 from leakdetect.errors import ElementError, InputError, ReadingsError
 from leakdetect.evaluate.score import Awareness, Blind, EventRow, LeakRow, Score
 from leakdetect.hydraulic import fit, placing, raising
-from leakdetect.stages.detection import history, tracker
+from leakdetect.stages.detection import following, history, tracker
 
 START = np.datetime64("2019-03-01", "ns")
 
@@ -286,7 +286,7 @@ NAMES = {
     "steps_only": {(tracker, "_RAMP_FROM")},
     "without_rivals": {(tracker, "RIVAL_ODDS")},
     "one_round_of_fit": {(fit, "_WALK_SHARES")},
-    "noise_as_fitted": {(tracker, "_FEWEST")},
+    "noise_as_fitted": {(following, "_FEWEST")},
     "places_as_first_said": {(raising, "_LOOKED_AT_AGAIN"), (placing, "_NEIGHBOUR_M")},
     "no_echo": {(history, "ECHO_DAYS")},
 }

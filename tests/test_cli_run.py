@@ -25,11 +25,6 @@ from leakdetect.errors import InputError
 UNTIL = "2025-04-18"  # the demo's burst has been found
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
-
-
 @pytest.fixture(scope="module")
 def detected(fitted_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shutil.copytree(fitted_demo, tmp_path_factory.mktemp("run") / "town")

@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type: tutorial and recipes typed, every other command read by the command line."""
+"""What the pages tell a reader to type is typed, but for what `NOT_TYPED` names: that the command line only reads."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ PROJECT = Path(__file__).parents[1]
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 TUTORIAL = PROJECT / "docs" / "tutorial.md"
 RECIPES = sorted((PROJECT / "docs" / "howto").glob("*.md"))
+ELSEWHERE = PROJECT / "README.fr.md"
+"""What it has typed is compared with what tests/test_readme.py types of the English one."""
+NOT_TYPED = {
+    "installs",
+    "goes on until it is stopped",
+    "data to be fetched",
+    "costs.csv and private.csv are yours",
+    "as howto/sites.md",
+}
+"""Why a block of a page is not typed, as the page says it above the block."""
+OTHERS = [PROJECT / "docs" / f"{name}.md" for name in ("kpi", "operate", "networks", "placement", "scenarios", "web")]
 FENCE = re.compile(r"(<!-- (?P<mark>[^>]*) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
 
 sys.path.insert(0, str(PROJECT / "docs"))
@@ -34,6 +45,7 @@ class Block:
     """What is to be typed, and what the page says is printed of the last line; None where it says nothing."""
 
     lines: list[str]
+    mark: str = ""
     printed: str | None = None
 
 
@@ -43,7 +55,7 @@ def blocks(page: Path, kind: str = "sh", *, run: bool = False) -> list[Block]:
     last = None
     for fence in FENCE.finditer(page.read_text(encoding="utf-8")):
         if fence["kind"] == kind and not (run and (fence["mark"] or "").startswith("not run")):
-            last = Block(re.sub(r"\\\n\s*", "", fence["text"]).splitlines())
+            last = Block(re.sub(r"\\\n\s*", "", fence["text"]).splitlines(), fence["mark"] or "")
             found.append(last)
         elif fence["kind"] == "text" and last:
             last.printed = fence["text"]
@@ -96,6 +108,27 @@ def test_the_command_line_reads_every_command(page: Path, monkeypatch: pytest.Mo
                     pytest.fail(f"{line}\n{error}")
 
 
+def test_the_command_line_knows_the_options_that_the_text_names() -> None:
+    named = []
+    for page in PAGES:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        found = [" ".join(span.split()) for span in re.findall(r"`(leakdetect [^`]* --[^`]*)`", text)]
+        named += [span for span in found if "..." not in span and not span.endswith("--help")]
+    for arguments in (arguments for span in named for arguments in commands(span)):
+        read(arguments)
+    assert len(named) > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_what_is_not_typed_says_why(page: Path) -> None:
+    for block in blocks(page):
+        kind, _, why = block.mark.partition(": ")
+        if kind == "not run":
+            assert why in NOT_TYPED, why
+        elif any(commands(line) for line in block.lines) and kind != "command":  # which test_readme.py types
+            assert page in {TUTORIAL, *RECIPES, *OTHERS, ELSEWHERE}
+
+
 def test_a_command_that_is_not_there_is_told_of() -> None:
     for wrong in ("leakdetect fid town", "cd x && leakdetect fit town --form 2018", "leakdetect events town shew E"):
         [arguments] = commands(wrong)
@@ -107,7 +140,7 @@ def type_line(folder: Path, line: str) -> tuple[int, str]:
     """Type a line and return its exit code and what it printed; in this process where it is one command alone."""
     unquoted = "".join(line.split("'")[::2])
     if line.startswith("leakdetect ") and not set(unquoted) & set("$*;<>|&"):
-        return in_process(folder, shlex.split(line))
+        return in_process(folder, shlex.split(line, comments=True))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", line],
@@ -124,6 +157,7 @@ def in_process(folder: Path, words: list[str]) -> tuple[int, str]:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), contextlib.chdir(folder):
         patch.setattr(sys, "argv", words)
+        patch.setattr(sys, "stdin", io.StringIO("what is asked for a password\n"))
         patch.setenv("COLUMNS", "160")
         with pytest.raises(SystemExit) as left:
             main()
@@ -166,6 +200,25 @@ def test_a_recipe(page: Path, tutored: Path, tmp_path: Path) -> None:
             [sys.executable, "-c", "\n".join(block.lines)], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", OTHERS, ids=lambda page: page.stem)
+def test_a_page(page: Path, tutored: Path, tmp_path: Path) -> None:
+    shutil.copytree(tutored / "town", tmp_path / "town")
+    type_in(tmp_path, page)
+
+
+def test_every_formula_becomes_mathml() -> None:
+    converter = pytest.importorskip("latex2mathml.converter", reason="needs the extra 'docs'")
+    written = 0
+    for page in PAGES:
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for formula in re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", text, flags=re.DOTALL):
+            made = converter.convert("".join(formula))
+            assert "\\" not in made, "".join(formula)  # a command that it does not know is left as it is
+            written += 1
+    assert written > 50
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakdetect.core.headloss import SLOPE_FLOOR, VISCOSITY, loss, pump_slope, segment_slope
-from leakdetect.epanet import Epanet, load_network
+from leakdetect.epanet import load_network
+from leakdetect.epanet_state import Epanet
 from leakdetect.network import Network
 
 FLOWS = np.geomspace(0.005, 60, 40)  # L/s through 100 mm: Reynolds numbers from 60 to 750,000

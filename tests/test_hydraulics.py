@@ -17,7 +17,8 @@ from leakdetect.core.hydraulics.elementary import exp2, log2
 from leakdetect.core.hydraulics.linear import solve
 from leakdetect.core.hydraulics.ordering import find_forest, find_pattern
 from leakdetect.core.hydraulics.problem import FCV, GPV, PIPE, PRV, PSV, PUMP, TCV
-from leakdetect.epanet import Epanet, load_network
+from leakdetect.epanet import load_network
+from leakdetect.epanet_state import Epanet
 from leakdetect.errors import ConvergenceError
 from leakdetect.network import Link, Network, Node
 from leakdetect.steady import to_problem, to_settings

@@ -11,10 +11,11 @@ from sample_results import EVENTS
 from leakdetect.errors import InputError
 from leakdetect.events import Event, Status
 from leakdetect.kpi import leaks, money, sispea
-from leakdetect.kpi.balance import water_balance
+from leakdetect.kpi.balance import half_widths, water_balance
 from leakdetect.kpi.directive import in_scope
 from leakdetect.kpi.losses import too_small, uarl
 from leakdetect.report import facts
+from leakdetect.site import Uncertainty
 
 DAY = 86400.0
 
@@ -44,6 +45,37 @@ def test_a_balance_closes(supplied: float, billed: float, unbilled: float, stole
     parts = found.billed + found.unbilled + found.apparent + found.real
     assert parts == pytest.approx(supplied, abs=1e-6 * (supplied + billed + unbilled))
     assert found.non_revenue == pytest.approx(supplied - billed, abs=1e-6 * (supplied + billed + unbilled))
+
+
+def test_a_published_balance_with_its_limits() -> None:
+    # San Francisco 2004/05 [million gallons], Thornton, Sturm and Kunkel 2008, Water Loss Control, 2nd ed., table 7.5:
+    # variances of 38 910.3 (five sources, 1.3 %) and 20 237.7 (1.1 %); non-revenue water 4253.92, 11.2 %.
+    entered, billed = 29_032.56, 24_778.64
+    of = {"input": 1.96 * 38_910.3**0.5 / entered, "billed": 1.96 * 20_237.7**0.5 / billed}
+    assert [round(100 * share, 1) for share in of.values()] == [1.3, 1.1]
+    found = half_widths(entered, billed, Uncertainty(**of))
+    assert water_balance(entered, billed).non_revenue == pytest.approx(4_253.92)
+    assert found["non_revenue_water"] / 4_253.92 == pytest.approx(0.112, abs=5e-4)
+    assert found["non_revenue_water"] == pytest.approx(1.96 * 59_148.0**0.5, rel=1e-5)
+    assert found["system_input"] == pytest.approx(1.96 * 38_910.3**0.5)
+
+
+def test_limits_hold_what_many_balances_say() -> None:
+    stated = Uncertainty(input=0.02, exported=0.05, billed=0.02, unbilled=0.4, unauthorised=0.3, meter_error=0.3)
+    given = np.array([1e6, 1e5, 7e5, 3e4, 0.01, 0.03])
+    draw = np.random.default_rng(0).normal(given, given * list(dict(stated).values()) / 1.96, (20_000, 6))
+
+    def balance(row: np.ndarray) -> list[float]:
+        known = water_balance(
+            row[0], row[2], unbilled=row[3], exported=row[1], unauthorised_share=row[4], meter_error_share=row[5]
+        )
+        share = known.non_revenue / known.supplied
+        return [row[0], known.supplied, known.billed, row[3], known.losses, known.apparent, known.real,
+                known.non_revenue, share]  # fmt: skip
+
+    low, high = np.quantile([balance(row) for row in draw], [0.025, 0.975], axis=0)
+    told = half_widths(1e6, 7e5, stated, unbilled=3e4, exported=1e5, unauthorised_share=0.01, meter_error_share=0.03)
+    np.testing.assert_allclose(list(told.values()), (high - low) / 2, rtol=0.03)
 
 
 def test_what_is_no_balance() -> None:
@@ -78,6 +110,13 @@ def test_an_american_example(feet: float, million_gallons: float) -> None:
     # 70 psi, meters 100 or 20 ft behind the curb stop; read off a figure.
     found = uarl(600 * 1609.344, 60_000, 60_000 * feet * 0.3048, 70 * 6894.757 / 9806.65)
     assert found * DAY / 3785.411784 == pytest.approx(million_gallons, rel=0.025)
+
+
+def test_the_american_coefficients() -> None:
+    # The same, p. 85, table 7.2 [gal/d a psi]: 5.4 a mile of mains, 0.15 a service line, 7.5 a mile behind curb stops.
+    mile, psi = 1609.344, 6894.757 / 9806.65
+    for gallons, lengths in ((5.4, (mile, 0, 0)), (0.15, (0, 1, 0)), (7.5, (0, 0, mile))):
+        assert uarl(*lengths, psi) * DAY / 3.785411784e-3 == pytest.approx(gallons, rel=0.01)
 
 
 def test_the_limits_of_the_index() -> None:

@@ -108,6 +108,26 @@ def test_a_network_that_epanet_refuses(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Not all curves were used")  # of the published file, says WNTR
+def test_pressure_of_a_large_network(shared: Path, tmp_path: Path) -> None:
+    import wntr
+
+    network = load_network(shared / "networks" / "BWSN_Network_2.inp")
+    weight = np.zeros(len(network.node_names))
+    for ends in (network.start, network.end):
+        np.add.at(weight, ends[network.is_pipe], network.length[network.is_pipe])
+    weight[network.is_fixed] = 0.0
+    model = wntr.network.WaterNetworkModel(str(network.path))
+    model.options.time.duration = 23 * 3600
+    told = wntr.sim.EpanetSimulator(model).run_sim(file_prefix=str(tmp_path / "run")).node["pressure"]
+    expected = told[list(network.node_names)].to_numpy() @ weight / weight.sum()
+    everywhere = np.ones(len(network.node_names), dtype=bool)
+    found = mean_pressure(network, drawn_pressures(network), everywhere)
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
 def test_ltown_against_its_leaks(tmp_path: Path, shared: Path) -> None:
     folder = shared / "battledim"
     blocks = "".join(

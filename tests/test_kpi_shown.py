@@ -13,25 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from command import Command
-from small_service import write_site
 
 from leakdetect.errors import MissingFileError
 from leakdetect.kpi import export, words
 from leakdetect.kpi.figures import GROUPS, NOTES, UNITS
-from leakdetect.kpi.gather import KeyFigures, key_figures
+from leakdetect.kpi.gather import KeyFigures
 from leakdetect.site import Kpi, Site
 
 PROJECT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(tmp_path_factory.mktemp("kpi") / "site")
-
-
-@pytest.fixture(scope="module")
-def found(site: Path) -> KeyFigures:
-    return key_figures(site)
 
 
 def test_every_word_is_there_in_both_languages() -> None:
@@ -57,31 +46,26 @@ def test_the_page_has_every_key_of_the_site() -> None:
     assert {"inhabitants", "connections"} <= site.model_fields_set
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
-
-
-def test_the_table(command: Command, site: Path) -> None:
-    shown = command.ok("kpi", site)
+def test_the_table(run: Command, service: Path) -> None:
+    shown = run.ok("kpi", service)
     assert "two districts: 2024-05-01 00:00 to 2024-05-21 00:00" in shown
     assert re.search(r"minimum night flow +8 +m³/h", shown)
     assert "District north" in shown
     assert re.search(r"^kpi\.monitoring_cost_per_year +cost of finding leaks; return on it", shown, re.MULTILINE)
     assert re.search(r"^kpi\.districts\.south\.inhabitants +legitimate night use", shown, re.MULTILINE)
-    french = command.ok("kpi", site, "--language", "fr")
+    french = run.ok("kpi", service, "--language", "fr")
     assert re.search(r"P104\.3 rendement du réseau +68,\d +% +atteint le seuil \[(\d)\]", french)
     assert re.search(r"^\[\d\] pas douze mois : indicatif", french, re.MULTILINE)
     assert "m³/j/km" in french
 
 
-def test_json_and_csv_agree(command: Command, site: Path, found: KeyFigures) -> None:
-    told: list[dict[str, Any]] = json.loads(command.ok("kpi", site, "--format", "json"))
+def test_json_and_csv_agree(run: Command, service: Path, found: KeyFigures) -> None:
+    told: list[dict[str, Any]] = json.loads(run.ok("kpi", service, "--format", "json"))
     assert len(told) == len(found.figures)
-    lines = list(csv.DictReader(command.ok("kpi", site, "--format", "csv").splitlines()))
+    lines = list(csv.DictReader(run.ok("kpi", service, "--format", "csv").splitlines()))
     assert [line["value"] for line in lines] == ["" if t["value"] is None else str(t["value"]) for t in told]
     assert told[0]["from"] == "2024-04-30T22:00:00Z"
-    days = json.loads(command.ok("kpi", site, "--format", "json", "--from", "2024-05-03", "--to", "2024-05-04"))
+    days = json.loads(run.ok("kpi", service, "--format", "json", "--from", "2024-05-03", "--to", "2024-05-04"))
     assert next(d["value"] for d in days if d["indicator"] == "nights") == 2
 
 
@@ -95,8 +79,8 @@ def valid(value: str, field: dict[str, Any]) -> bool:
     return value in limits.get("enum", [value]) and re.fullmatch(limits.get("pattern", ".*"), value) is not None
 
 
-def test_open_data_keeps_its_schema(command: Command, site: Path, tmp_path: Path) -> None:
-    command.ok("kpi", site, "--out", tmp_path / "open")
+def test_open_data_keeps_its_schema(run: Command, service: Path, tmp_path: Path) -> None:
+    run.ok("kpi", service, "--out", tmp_path / "open")
     assert sorted(p.name for p in (tmp_path / "open").iterdir()) == ["datapackage.json", "indicators.csv", "nights.csv"]
     package = json.loads((tmp_path / "open" / "datapackage.json").read_text(encoding="utf-8"))
     for resource in package["resources"]:

@@ -24,16 +24,6 @@ from leakdetect.store import Outcome, Progress, Store
 LACKS = ("mains_km", "connections", "service_connection_m")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(tmp_path_factory.mktemp("kpi") / "site")
-
-
-@pytest.fixture(scope="module")
-def found(site: Path) -> KeyFigures:
-    return key_figures(site)
-
-
 # -- the figures of a site, worked by hand ------------------------------------------------------------------------
 
 
@@ -111,6 +101,20 @@ def test_assumptions_are_said_and_widen_the_interval(tmp_path: Path) -> None:
     assert "assumed_price" in figure(found, "cost_of_losses").notes
 
 
+def test_the_balance_says_how_sure_it_is(tmp_path: Path, found: KeyFigures) -> None:
+    block = "\n[kpi.uncertainty]\ninput = 0.02\nexported = 0.1\nbilled = 0.03\nunbilled = 0.5\n"
+    sure = key_figures(write_site(tmp_path / "site", SITE + block))
+    half = (134.4**2 + 40**2 + 120**2 + 100**2) ** 0.5  # of 6720, 400, 4000 and 200 m3
+    losses, ili = figure(sure, "real_losses"), figure(sure, "ili")
+    assert losses.notes == ("scaled_volumes", "limits_95")
+    assert (losses.high - losses.value, losses.value - losses.low) == pytest.approx((half, half), rel=2e-3)
+    assert (ili.high - ili.low) / ili.value == pytest.approx(2 * half / 2120, rel=2e-3)
+    assert figure(sure, "cost_of_losses").high == pytest.approx(0.5 * (2120 + half), rel=2e-3)
+    assert figure(sure, "unbilled").high == pytest.approx(300)
+    assert figure(sure, "non_revenue_share").high > figure(sure, "non_revenue_share").value
+    assert "assumed_uncertainty" in figure(found, "real_losses").notes  # without the block
+
+
 def test_a_year_takes_its_volumes_whole() -> None:
     def span(first: str, last: str) -> Span:
         return Span(np.datetime64(first, "ns"), np.datetime64(last, "ns"))
@@ -185,11 +189,9 @@ def test_customers_meters_are_not_read(tmp_path: Path) -> None:
 # -- leaks -------------------------------------------------------------------------------------------------------
 
 
-def test_the_return_on_finding_leaks(site: Path) -> None:
+def test_the_return_on_finding_leaks(tmp_path: Path) -> None:
     text = SITE.replace("[kpi]", "[kpi]\nawareness_days = 20\nmonitoring_cost_per_year = 3652.5")
-    (site / "site.toml").write_text(text, encoding="utf-8")
-    answers = Answers.of(load_site(site), "")
-    (site / "site.toml").write_text(SITE, encoding="utf-8")
+    answers = Answers.of(load_site(write_site(tmp_path / "site", text)), "")
     span = Span(np.datetime64("2024-02-20", "ns"), np.datetime64("2024-03-11", "ns"))
     sheet = Sheet("", "EUR")
     dismissed = replace(EVENTS[2], id="none", status="dismissed")

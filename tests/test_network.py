@@ -1,4 +1,4 @@
-"""The network as arrays: names, incidence, parts, distances along the pipes."""
+"""The network as arrays: names, parts, distances along the pipes."""
 
 from __future__ import annotations
 
@@ -38,17 +38,6 @@ def test_frozen(small: Network) -> None:
         small.name = "x"  # type: ignore[misc]
     with pytest.raises(ValueError, match="read-only"):
         small.length[0] = 1
-
-
-def test_incidence_balances_every_node(small: Network) -> None:
-    """Flow along P1, P8 only: what leaves R arrives in J7."""
-    flow = np.zeros(len(small.link_names))
-    flow[[small.link("P1"), small.link("P8")]] = 2.0
-    into = small.incidence.T @ flow
-    assert into[small.node("R")] == -2
-    assert into[small.node("J7")] == 2
-    assert np.count_nonzero(into) == 2
-    assert (np.abs(small.incidence.sum(axis=1)) == 0).all()
 
 
 def test_parts(small: Network) -> None:

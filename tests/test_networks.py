@@ -274,6 +274,17 @@ def test_the_command_lists_and_copies(tmp_path):
         run.invoke(app, ["networks", "copy", "ky4", str(tmp_path / "file")], catch_exceptions=False)
 
 
+def test_a_model_file_may_have_any_name_but_a_samples(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.net", "village"):
+        (tmp_path / name).touch()
+    assert networks.path("model.net") == Path("model.net")
+    assert networks.path("none.inp") == Path("none.inp")
+    assert networks.path("village").name == "village.inp"
+    with pytest.raises(InputError, match=r"no sample network 'none\.net'"):
+        networks.path("none.net")
+
+
 def test_unknown_kinds_and_ids_are_refused():
     with pytest.raises(InputError, match="hamlet"):
         generate("hamlet", 1)

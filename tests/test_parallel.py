@@ -69,11 +69,6 @@ def sites(fitted: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return [str(shutil.copytree(site, Path(site.name))) for site in fitted]
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
-
-
 # -- crews -------------------------------------------------------------------------------------------------------------
 
 

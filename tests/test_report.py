@@ -23,8 +23,9 @@ from leakdetect.report import facts, write_report
 from leakdetect.report.language import LANGUAGES, language
 from leakdetect.report.lines import path
 from leakdetect.report.page import render
-from leakdetect.report.quality import quality, without_meters
+from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Box, Drawing
+from leakdetect.schema import without_meters
 from leakdetect.store import News
 
 NO_CHARTS = {"evidence": ()}

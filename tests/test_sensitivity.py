@@ -12,7 +12,8 @@ import small_networks
 
 from leakdetect import networks
 from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Plan, linearise
-from leakdetect.epanet import Epanet, load_network
+from leakdetect.epanet import load_network
+from leakdetect.epanet_state import Epanet
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Boundary, Drive, find_boundary
 from leakdetect.stages.expected.loads import find_loads, find_tables

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from leakdetect.core.sequential import (
     Glr,
     alarms,
     bootstrap,
-    cusum,
     noise_covariance,
     ramp_shapes,
     step_shapes,
@@ -24,22 +21,6 @@ SHAPES = np.vstack([step_shapes(N, AGES), ramp_shapes(N, AGES)])
 def _noise(seed: int, n: int = N) -> np.ndarray:
     root = np.linalg.cholesky(noise_covariance(n, sd=1.0, rho=0.6, walk=0.1, white=0.3))
     return root @ np.random.default_rng(seed).normal(size=n)
-
-
-@given(st.integers(1, 49), st.integers(0, 20))
-def test_cusum_in_pieces_is_cusum_at_once(cut: int, seed: int) -> None:
-    x = np.random.default_rng(seed).normal(0.3, 1.0, (50, 3))
-    x[10, 1] = np.nan
-    whole, end = cusum(x, np.zeros((2, 3)))
-    first, state = cusum(x[:cut], np.zeros((2, 3)))
-    second, last = cusum(x[cut:], state)
-    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
-    np.testing.assert_array_equal(last, end)
-
-
-def test_cusum_by_hand() -> None:
-    sums, _ = cusum(np.array([1.0, -2.0, np.nan, 3.0]), np.zeros(2), drift=0.5)
-    np.testing.assert_allclose(sums, [[0.5, 0.0], [0.0, 1.5], [0.0, 1.5], [2.5, 0.0]])
 
 
 def test_glr_is_generalised_least_squares() -> None:

@@ -22,7 +22,7 @@ from test_store import DAY, T0, event, keep, progress
 
 from leakdetect.errors import InputError, MissingExtraError, SiteError
 from leakdetect.events import Status
-from leakdetect.site import Storage, load_site
+from leakdetect.site import load_site
 from leakdetect.store import Store, database, encode, layout, open_store
 from leakdetect.store.database import Database
 
@@ -278,7 +278,7 @@ def test_where_a_sites_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert open_store(load_site(tmp_path), make=False) is None
     assert open_store(load_site(tmp_path)).name == str(tmp_path / "leakdetect.db")  # type: ignore[union-attr]
     (tmp_path / "site.toml").write_text(toml + '[store]\nurl = "postgresql://me:${SECRET}@host/all"\n')
-    with pytest.raises(SiteError, match="the environment has no SECRET: set it"):
+    with pytest.raises(SiteError, match=r"store\.url: the environment variable SECRET is not set: set it"):
         open_store(load_site(tmp_path))
     monkeypatch.setenv("SECRET", "a/b@c")
     store: Any = open_store(load_site(tmp_path), make=False)
@@ -287,4 +287,7 @@ def test_where_a_sites_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LEAKDETECT_STORE", f"sqlite:///{tmp_path}/all.db")
     store = open_store(load_site(tmp_path))
     assert (store.site, store.name) == ("town", f"sqlite:///{tmp_path}/all.db")
-    assert Storage(url="${A}", site="x").expanded({"A": "sqlite:///b"}) == "sqlite:///b"
+    monkeypatch.delenv("LEAKDETECT_STORE")
+    monkeypatch.setenv("WHOLE", f"sqlite:///{tmp_path}/whole.db")
+    (tmp_path / "site.toml").write_text(toml + '[store]\nurl = "${WHOLE}"\n')
+    assert open_store(load_site(tmp_path)).name == f"sqlite:///{tmp_path}/whole.db"

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from leakdetect.stages.detection.following import has_ended
 from leakdetect.stages.detection.history import History, Leak, Snapshot
-from leakdetect.stages.detection.tracker import Settings, Tracker, begin, course, has_ended
-from leakdetect.stages.detection.windows import Deviation, Picture, deviation
+from leakdetect.stages.detection.tracker import Settings, Tracker, begin
+from leakdetect.stages.detection.windows import Deviation, Picture, course, deviation
 
 CHANNELS, LINKS, LOADS, PER_DAY = 12, 80, 3, 4
 WHITE, WALK = 0.02, 0.004  # sd of a block, of a day's wandering

@@ -21,7 +21,7 @@ from leakdetect import __version__
 from leakdetect.alerts.words import Text
 from leakdetect.errors import SiteError
 from leakdetect.live import Alert
-from leakdetect.readings.secrets import filled
+from leakdetect.secrets import filled
 
 TIMEOUT = 5.0
 """[s] that a server, or a command, may take."""

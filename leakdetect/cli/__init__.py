@@ -118,6 +118,7 @@ def _leave(text: str, code: int) -> NoReturn:
 
 from leakdetect.cli import (  # noqa: E402, F401  (each registers its commands on `app`)
     alerts,
+    benchmark,
     detectable,
     events,
     kpi,

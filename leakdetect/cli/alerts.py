@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from leakdetect.cli import app
+from leakdetect.cli.options import Folder
 
 
 @app.command(epilog="Example: leakdetect alerts town --test")
 def alerts(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    folder: Folder,
     *,
     trial: Annotated[bool, typer.Option("--test", help="Send a trial by every way, and nothing else.")] = False,
     last: Annotated[int, typer.Option(min=1, help="Only the newest so many.")] = 20,

@@ -9,6 +9,7 @@ import typer
 
 from leakdetect.cli import app
 from leakdetect.cli.listing import Format
+from leakdetect.cli.options import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from leakdetect.events import Event
     from leakdetect.site import Site
 
-_Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")]
 events = typer.Typer(
     help="The life of an event: list, show, confirm, dismiss, repair.",
     epilog="Example: leakdetect events town repair 2019-01-15T2300-p461 --pipe p461 --time '2019-01-17 11:40'",
@@ -33,7 +33,7 @@ _By = Annotated[str, typer.Option(help="Who says so; you, if not given.", show_d
 
 
 @events.callback()
-def _events(context: typer.Context, folder: _Folder) -> None:
+def _events(context: typer.Context, folder: Folder) -> None:
     context.obj = folder
     if context.invoked_subcommand is None:
         list_(context)
@@ -148,7 +148,6 @@ def _say(
     context: typer.Context, event_id: str, status: str, why: str, by: str, *, pipe: str = "", time: str | None = None
 ) -> None:
     import os
-    from datetime import UTC, datetime
 
     import numpy as np
 
@@ -158,7 +157,7 @@ def _say(
     from leakdetect.site import load_site
 
     folder: Path = context.obj
-    now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s").astype("datetime64[ns]")
+    now = np.datetime64("now")
     when = moment(time, load_site(folder).timezone, end=True) if time else None
     who = by or os.environ.get("USER") or os.environ.get("USERNAME") or "someone"
     event = pipeline.say(folder, event_id, Status(status), by=who, at=now, why=why, link=pipe, time=when)

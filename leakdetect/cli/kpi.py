@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leakdetect.cli import app
+from leakdetect.cli.options import Folder, Language, Since, Until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,23 +27,12 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class Language(StrEnum):
-    """Of the table."""
-
-    EN = "en"
-    FR = "fr"
-
-
 @app.command(epilog="Example: leakdetect kpi town --from 2018-01-01 --to 2018-12-31 --out opendata")
 def kpi(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    folder: Folder,
     *,
-    since: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Local time: 2019-01-31, or '2019-01-31 08:00'.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="Local time; a date alone includes that day.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     format_: Annotated[Format, typer.Option("--format", help="A table, one JSON array, or CSV.")] = Format.TABLE,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write open data there too: CSV files with their schema.")

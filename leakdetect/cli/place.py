@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leakdetect.cli import app
-from leakdetect.cli.report import Language
+from leakdetect.cli.options import Language
 from leakdetect.cli.watched import DemandNoise, Drawing, InLanguage, Listed, SensorNoise, SiteFolder, save, watch
 
 if TYPE_CHECKING:

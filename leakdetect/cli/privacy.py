@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leakdetect.cli import app
-from leakdetect.cli.report import Language
+from leakdetect.cli.options import Folder, Language
 
 if TYPE_CHECKING:
     from leakdetect.privacy import Held
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog="Example: leakdetect privacy town --enforce")
 def privacy(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    folder: Folder,
     *,
     enforce: Annotated[bool, typer.Option("--enforce", help="First remove what is kept for too long.")] = False,
     make_key: Annotated[bool, typer.Option("--make-key", help="Make the key file, unless it is there.")] = False,
@@ -26,7 +25,6 @@ def privacy(
 ) -> None:
     """Say what is held of households' meters: where, since when, until when, and how."""
     import json
-    from datetime import UTC, datetime
 
     import numpy as np
 
@@ -43,7 +41,7 @@ def privacy(
         typer.echo(vault.pseudonym(meter))
         return
     if enforce:
-        removed = about.enforce(site, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s"))
+        removed = about.enforce(site, np.datetime64("now"))
         for holding in removed:
             log(words["enforced"].format(where=holding.where, until=holding.until))
         if not removed:

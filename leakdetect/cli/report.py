@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leakdetect.cli import app
+from leakdetect.cli.options import Folder, Language
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from leakdetect.kpi.gather import KeyFigures
-
-
-class Language(StrEnum):
-    """Of the page."""
-
-    EN = "en"
-    FR = "fr"
 
 
 class Format(StrEnum):
@@ -34,7 +28,7 @@ class Format(StrEnum):
 
 @app.command(epilog="Example: leakdetect report village -o report.html --lang fr")
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    folder: Folder,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write; DIR/report.FORMAT if not given.")
     ] = None,

@@ -9,16 +9,11 @@ import typer
 
 from leakdetect.cli import app
 from leakdetect.cli.listing import NEW, Format
-
-_Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")]
-_From = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Local time: 2019-01-31, or '2019-01-31 08:00'.")
-]
-_To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Local time; a date alone includes that day.")]
+from leakdetect.cli.options import Folder, Since, Until
 
 
 @app.command(epilog="Example: leakdetect fit town --from 2018-01-01 --to 2018-12-31")
-def fit(folder: _Folder, *, since: _From = None, until: _To = None) -> None:
+def fit(folder: Folder, *, since: Since = None, until: Until = None) -> None:
     """Calibrate the model and fit the leak-free picture on a past window; writes DIR/model.nc.
 
     The window may hold leaks. Two weeks are the least; a year sees all seasons.
@@ -40,8 +35,8 @@ def fit(folder: _Folder, *, since: _From = None, until: _To = None) -> None:
 def detect(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The site folder, or several.")],
     *,
-    since: _From = None,
-    until: _To = None,
+    since: Since = None,
+    until: Until = None,
     format_: Annotated[
         Format, typer.Option("--format", help="A table, one JSON array, or events for a spreadsheet or a GIS.")
     ] = Format.TABLE,
@@ -90,7 +85,7 @@ def detect(
 
 @app.command(epilog="Example: leakdetect runs town --last 7")
 def runs(
-    folder: _Folder,
+    folder: Folder,
     *,
     last: Annotated[int, typer.Option(min=1, help="Only the newest so many.")] = 20,
     sensors: Annotated[bool, typer.Option("--sensors", help="How far each sensor is, instead.")] = False,

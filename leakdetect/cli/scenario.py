@@ -211,14 +211,13 @@ def _network(network: str, listed: Path | None, given: dict[str, str]) -> tuple[
     """Return the model file and its sensors: given, listed, those of the sample, or None to spread them."""
     from leakdetect import networks
 
-    known = [entry.id for entry in networks.catalogue()]
-    path = networks.path(network) if network in known else Path(network)
+    path = networks.path(network)
     names = {key: tuple(n.strip() for n in text.split(",") if n.strip()) for key, text in given.items()}
     if any(names.values()):
         return path, networks.Sensors(**names)
     if listed is not None:
         return path, networks.read_sensors(listed)
-    return path, networks.sensors(network) if network in known else None
+    return path, networks.sensors(network) if networks.is_sample(network) else None
 
 
 def _day(text: str) -> np.datetime64:

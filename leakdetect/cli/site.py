@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leakdetect.cli import app
+from leakdetect.cli.options import Folder
 
 if TYPE_CHECKING:
     from leakdetect.checks import Report
@@ -51,7 +52,7 @@ def init(
 
 @app.command(epilog="Example: leakdetect check town")
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    folder: Folder,
     *,
     format_: Annotated[Format, typer.Option("--format", help="A table, or one JSON object.")] = Format.TABLE,
 ) -> None:

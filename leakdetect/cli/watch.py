@@ -9,11 +9,12 @@ import typer
 
 from leakdetect.cli import app
 from leakdetect.cli.listing import NEW
+from leakdetect.cli.options import Folder
 
 
 @app.command(epilog="Example: leakdetect watch town --mqtt mqtts://broker.example.org")
 def watch(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site folder.")],
+    folder: Folder,
     *,
     stdin: Annotated[
         bool,

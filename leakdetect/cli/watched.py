@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leakdetect.cli.report import Language
+from leakdetect.cli.options import Language
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,6 @@ def watch(
     from dataclasses import replace
 
     from leakdetect import networks, placement
-    from leakdetect.epanet import load_network
     from leakdetect.errors import InputError
 
     if (folder is None) == (network is None):
@@ -53,8 +52,7 @@ def watch(
         watched.noise = replace(watched.noise, **{k: v for k, v in said.items() if v is not None})
         return watched, there
     assert network is not None
-    known = [entry.id for entry in networks.catalogue()]
-    drawing = networks.load(network) if network in known else load_network(Path(network))
+    drawing = networks.load(network)
     there = networks.read_sensors(listed) if listed is not None else placement.usual_meters(drawing)
     return placement.as_drawn(drawing, there, stated), there
 

@@ -1,4 +1,4 @@
-"""Robust location, scale, covariance and regression: estimates that a leak in the window does not bend.
+"""Robust location, scale and covariance: estimates that a leak in the window does not bend.
 
 All ignore NaN. A scale is in the units of its values and estimates the standard deviation where they are normal.
 """
@@ -11,9 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-
-MAD_TO_SD = 1.4826
-"""Standard deviation of a normal distribution per median absolute deviation."""
 
 
 def quantile(values: ArrayLike, q: float, axis: int | None = None) -> Floats:
@@ -91,52 +88,6 @@ def covariance(values: ArrayLike, *, clip: float = 3.0, shrink: float = 0.1) -> 
     np.fill_diagonal(correlation, 1.0)
     correlation = (1.0 - shrink) * correlation + shrink * np.eye(len(sd))
     return np.asarray(correlation * np.outer(sd, sd))
-
-
-def regression(design: ArrayLike, values: ArrayLike, *, cut: float = 4.685, rounds: int = 30) -> tuple[Floats, float]:
-    """Fit a linear regression by iteratively reweighted least squares with Tukey's bisquare.
-
-    Parameters
-    ----------
-    design : array_like, shape (n, p)
-    values : array_like, shape (n,)
-    cut : float
-        Residuals beyond this many standard deviations have no say.
-    rounds : int
-        At most so many reweightings.
-
-    Returns
-    -------
-    coefficients : ndarray, shape (p,)
-    sd : float
-        Robust standard deviation of the residuals.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer usable rows than coefficients.
-    """
-    a, y = np.asarray(design, dtype=float), np.asarray(values, dtype=float)
-    use = np.isfinite(y) & np.isfinite(a).all(axis=1)
-    a, y = a[use], y[use]
-    if len(y) < a.shape[1]:
-        raise ValueError(f"{len(y)} usable rows for {a.shape[1]} coefficients")
-    weight = np.ones(len(y))
-    beta = np.zeros(a.shape[1])
-    spread = 0.0
-    for turn in range(rounds):
-        root = np.sqrt(weight)
-        new = np.linalg.lstsq(a * root[:, None], y * root, rcond=None)[0]
-        rest = y - a @ new
-        spread = float(scale(rest, centre=0.0))
-        if spread == 0.0 or (turn and np.allclose(new, beta, rtol=1e-8, atol=1e-12)):
-            return new, spread
-        beta = new
-        ratio = rest / (cut * spread)
-        weight = np.where(np.abs(ratio) < 1.0, (1.0 - ratio**2) ** 2, 0.0)
-        if turn == 0:  # the first fit is not robust: Huber's milder weights lead away from its bend
-            weight = 1.0 / np.maximum(1.0, np.abs(rest) / (1.345 * spread))
-    return beta, spread
 
 
 def without_spikes(values: ArrayLike, jump: ArrayLike) -> Floats:

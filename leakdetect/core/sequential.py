@@ -1,10 +1,10 @@
-"""Sequential change detection: two-sided CUSUM, and a GLR test for steps and ramps in correlated noise.
+"""Sequential change detection: a GLR test for steps and ramps in correlated noise.
 
-All are recursions: what they remember between values is small and is all they need. The GLR test remembers a sliding
-window; the level before the change is unknown and drops out, so a slow season counts as noise, not as a change.
+The test remembers a sliding window; the level before the change is unknown and drops out, so a slow season counts as
+noise, not as a change.
 
-Sources: Page (1954), Biometrika 41; Willsky and Jones (1976), IEEE Trans. Automatic Control 21; Basseville and
-Nikiforov (1993), Detection of Abrupt Changes.
+Sources: Willsky and Jones (1976), IEEE Trans. Automatic Control 21; Basseville and Nikiforov (1993), Detection of
+Abrupt Changes.
 """
 
 from __future__ import annotations
@@ -17,37 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 Floats = NDArray[np.float64]
-
-
-def cusum(values: ArrayLike, state: ArrayLike, *, drift: float = 0.5) -> tuple[Floats, Floats]:
-    """Run a two-sided CUSUM over standardised values.
-
-    Parameters
-    ----------
-    values : array_like, shape (T, ...)
-        Residual over its standard deviation; NaN leaves the sums as they are.
-    state : array_like, shape (2, ...)
-        Upper and lower sum before the first value, 0 to begin with.
-    drift : float
-        Half of the smallest shift of interest, in standard deviations.
-
-    Returns
-    -------
-    sums : ndarray, shape (T, 2, ...)
-        Upper and lower sum after each value, both not negative.
-    state : ndarray, shape (2, ...)
-        The sums after the last value: pass it on with the next values.
-    """
-    x = np.nan_to_num(np.asarray(values, dtype=float), nan=np.nan)
-    now = np.array(state, dtype=float)
-    sums = np.empty((len(x), *now.shape))
-    for t, value in enumerate(x):
-        known = np.isfinite(value)
-        up = np.where(known, np.maximum(0.0, now[0] + value - drift), now[0])
-        down = np.where(known, np.maximum(0.0, now[1] - value - drift), now[1])
-        now = np.stack([up, down])
-        sums[t] = now
-    return sums, now
 
 
 def noise_covariance(n: int, *, sd: float, rho: float, walk: float, white: float = 0.0) -> Floats:

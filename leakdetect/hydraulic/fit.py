@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from leakdetect.errors import ReadingsError
 from leakdetect.hydraulic.engine import band_of
 from leakdetect.hydraulic.fitted import Fitted
-from leakdetect.hydraulic.steps import BLOCK_HOURS, Steps
+from leakdetect.hydraulic.steps import BLOCK, BLOCK_HOURS, Steps
 from leakdetect.network import Network
 from leakdetect.stages.calibration import HOURS, fit_correction, hour_row, physics_step
 from leakdetect.stages.expected.boundary import Boundary, Drive
@@ -124,7 +124,7 @@ class Fit:
         balance = _by_hour(left, given)
         residual = np.hstack([residual, left - balance[hour_row(given.week)]])
         step = self.steps.time[1] - self.steps.time[0]
-        per_block = int(np.timedelta64(BLOCK_HOURS, "h") / step)
+        per_block = int(BLOCK / step)
         whole = len(residual) // per_block * per_block
         blocks = block_means(residual[:whole], per_block)
         weights = self.loads.weights(total_load(given))[:whole].reshape(-1, per_block, len(self.loads.centre)).mean(1)

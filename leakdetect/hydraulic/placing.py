@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from leakdetect.hydraulic.engine import FLOW_GRID, Engine
 from leakdetect.network import Network
 from leakdetect.stages.detection.history import History, Leak
-from leakdetect.stages.detection.tracker import Tracker, course
-from leakdetect.stages.detection.windows import Deviation, deviation
+from leakdetect.stages.detection.tracker import Tracker
+from leakdetect.stages.detection.windows import Deviation, course, deviation
 
 Floats = NDArray[np.float64]
 

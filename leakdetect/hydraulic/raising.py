@@ -17,8 +17,8 @@ from leakdetect.hydraulic.weighing import weigh
 from leakdetect.network import Network
 from leakdetect.site import Detection
 from leakdetect.stages.detection.history import History, Leak
-from leakdetect.stages.detection.tracker import Tracker, course
-from leakdetect.stages.detection.windows import Deviation
+from leakdetect.stages.detection.tracker import Tracker
+from leakdetect.stages.detection.windows import Deviation, course
 from leakdetect.stages.localisation import adjacency, probability, shares, zone
 
 Floats = NDArray[np.float64]

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
 BLOCK_HOURS = 6
+BLOCK = np.timedelta64(BLOCK_HOURS, "h")
 _MONDAY = np.datetime64("1970-01-05T00:00:00", "ns")
 _WEEK_S = 7 * 86400.0
 
@@ -122,9 +123,9 @@ def week_seconds(time: Times, timezone: str) -> Floats:
 
 def block_of(time: np.datetime64) -> int:
     """Return the number of the block that holds a time, counted from 1970."""
-    return int((time - np.datetime64(0, "ns")) // np.timedelta64(BLOCK_HOURS, "h"))
+    return int((time - np.datetime64(0, "ns")) // BLOCK)
 
 
 def block_start(block: int) -> np.datetime64:
     """Return the time at which a block begins."""
-    return np.datetime64(0, "ns") + np.timedelta64(BLOCK_HOURS, "h") * block
+    return np.datetime64(0, "ns") + BLOCK * block

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakdetect.stages.detection.history import Leak
-from leakdetect.stages.detection.tracker import RIVAL_ODDS, tables
-from leakdetect.stages.detection.windows import Deviation, Picture
+from leakdetect.stages.detection.tracker import RIVAL_ODDS
+from leakdetect.stages.detection.windows import Deviation, Picture, tables
 
 Floats = NDArray[np.float64]
 

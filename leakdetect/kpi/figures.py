@@ -33,7 +33,7 @@ NOTES = (
     "assumed_night_use", "assumed_n1", "assumed_unauthorised", "assumed_price", "drawn_pressure", "logger_pressure",
     "drawn_mains", "scaled_volumes", "not_a_year", "by_night_flow", "by_balance", "below_zero", "small_network",
     "low_pressure", "meets_threshold", "below_threshold", "nights_spread", "leak_interval", "gaps", "still_open",
-    "none_given",
+    "none_given", "limits_95", "assumed_uncertainty",
 )  # fmt: skip
 """What may be said of a figure."""
 

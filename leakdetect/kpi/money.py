@@ -14,7 +14,10 @@ def carbon(energy: float, per_kwh: float) -> float:
 
 
 def programme_cost(monitoring: float, visits_in_vain: int, crew: float) -> float:
-    """Return what finding leaks cost: monitoring, and a crew to each place where there was none."""
+    """Return what finding leaks cost: monitoring, and a crew to each place where there was none. Our own reckoning.
+
+    A crew is sent to a leak with monitoring and without, so visits that find one are not counted.
+    """
     return monitoring + visits_in_vain * crew
 
 

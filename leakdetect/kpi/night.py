@@ -179,5 +179,8 @@ def night_day_factor(profile: Floats, night: float, n1: float) -> float:
 
 
 def real_losses(lowest: float, use: float, factor: float) -> float:
-    """Return real losses [m3/d] from the minimum night flow and the night use [m3/s] and the night-day factor [h/d]."""
+    """Return real losses [m3/d] from the minimum night flow and the night use [m3/s] and the night-day factor [h/d].
+
+    Source: Farley and Trow 2003, Losses in Water Distribution Networks, ch. 5.
+    """
     return (lowest - use) * _HOUR * factor

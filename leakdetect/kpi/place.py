@@ -140,7 +140,7 @@ def _balance(sheet: Sheet, answers: Answers, span: Span, of: Nights, inflow: Flo
     entered = float(of.mean[of.whole].mean()) * span.days * DAY if not lacks_input else 0.0
     notes = ["gaps"] if np.isfinite(inflow).mean() < _GAPS else []
     turned = ["below_zero"] if entered < 0 else []
-    sheet.add("system_input", entered, missing=lacks_input, notes=[*notes, *turned])
+    came_in = lacks_input
     lacks_input = lacks_input or ((READINGS,) if entered <= 0 else ())  # nothing comes in
     yearly = [] if span.is_year else ["scaled_volumes"]
     assumed = ["assumed_unauthorised"] if policy.unauthorised_share is None else []
@@ -149,27 +149,44 @@ def _balance(sheet: Sheet, answers: Answers, span: Span, of: Nights, inflow: Flo
     share = balance.UNAUTHORISED if policy.unauthorised_share is None else policy.unauthorised_share
     unbilled = (place.unmetered_m3 + place.service_m3) * span.years
     exported = place.exported_m3 * span.years
-    water = None
+    billed, missed = (place.billed_m3 or 0.0) * span.years, policy.meter_error_share or 0.0
+    known, wide = balance.Balance(1.0, 0.0, 0.0, 0.0, 0.0), dict.fromkeys(balance.TERMS, 0.0)
     if not lacks_input:
-        water = balance.water_balance(
-            entered, (place.billed_m3 or 0.0) * span.years, unbilled=unbilled, exported=exported,
-            unauthorised_share=share, meter_error_share=policy.meter_error_share or 0.0,
+        known = balance.water_balance(
+            entered, billed, unbilled=unbilled, exported=exported, unauthorised_share=share, meter_error_share=missed
+        )
+        wide = balance.half_widths(
+            entered, billed, policy.uncertainty, unbilled=unbilled, exported=exported, unauthorised_share=share,
+            meter_error_share=missed,
         )  # fmt: skip
-    known = water or balance.Balance(1.0, 0.0, 0.0, 0.0, 0.0)
+    given = {"input": entered, "exported": exported, "billed": billed, "unbilled": unbilled, "unauthorised": share,
+             "meter_error": missed}  # fmt: skip
+    unsaid = {key for key, value in given.items() if value} - policy.uncertainty.model_fields_set
+    limits = ["limits_95", *(["assumed_uncertainty"] if unsaid else [])]
+
+    def add(name: str, value: float, lacks: tuple[str, ...], *notes: str, per: float = 1.0) -> None:
+        half = wide[name] * per
+        said = [*notes, *(limits if half else [])]
+        sheet.add(name, value * per, low=value * per - half, high=value * per + half, missing=lacks, notes=said)
+
     revenue_lacks = (*lacks_input, *lacks_billed)
     negative = ["below_zero"] if known.real < 0 else []
-    sheet.add("water_supplied", known.supplied, missing=lacks_input, notes=[*notes, *(yearly if exported else [])])
-    sheet.add("billed", known.billed, missing=revenue_lacks, notes=yearly)
-    sheet.add("unbilled", unbilled, notes=yearly if unbilled else ["none_given"])
-    sheet.add("water_losses", known.losses, missing=revenue_lacks, notes=yearly)
-    sheet.add("apparent_losses", known.apparent, missing=lacks, notes=[*assumed, *yearly])
-    sheet.add("real_losses", known.real, missing=lacks, notes=[*assumed, *yearly, *negative])
-    sheet.add("non_revenue_water", known.non_revenue, missing=revenue_lacks, notes=yearly)
-    part = 100 * known.non_revenue / known.supplied
-    sheet.add("non_revenue_share", part, missing=revenue_lacks, notes=yearly)
+    add("system_input", entered, came_in, *notes, *turned)
+    add("water_supplied", known.supplied, lacks_input, *notes, *(yearly if exported else []))
+    add("billed", known.billed, revenue_lacks, *yearly)
+    add("unbilled", unbilled, (), *(yearly if unbilled else ["none_given"]))
+    add("water_losses", known.losses, revenue_lacks, *yearly)
+    add("apparent_losses", known.apparent, lacks, *assumed, *yearly)
+    add("real_losses", known.real, lacks, *assumed, *yearly, *negative)
+    add("non_revenue_water", known.non_revenue, revenue_lacks, *yearly)
+    add("non_revenue_share", known.non_revenue / known.supplied, revenue_lacks, *yearly, per=100)
     came, supplied = (None, None) if lacks_input else (entered, known.supplied)
     if not lacks:
-        return Rate(came, supplied, real=known.real / span.days, notes=("by_balance", *assumed, *yearly, *negative))
+        real, low, high = ((known.real + k * wide["real_losses"]) / span.days for k in (0, -1, 1))
+        return Rate(
+            came, supplied, real=real, real_low=low, real_high=high,
+            notes=("by_balance", *assumed, *yearly, *negative, *limits),
+        )  # fmt: skip
     negative = ["below_zero"] if by_night.value is not None and by_night.value < 0 else []
     return Rate(
         came, supplied, real=by_night.value, real_low=by_night.low, real_high=by_night.high, lacks_input=lacks_input,

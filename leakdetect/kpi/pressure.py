@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from leakdetect.epanet import Epanet
 from leakdetect.epanet_run import EpanetRun, write_variant
+from leakdetect.epanet_state import Epanet
 from leakdetect.errors import NetworkError
 from leakdetect.network import Network, Node
 

@@ -74,6 +74,8 @@ NOTES: Mapping[str, tuple[str, str]] = {
     "leak_interval": ("interval of leak flows", "intervalle des débits de fuite"),
     "gaps": ("readings have gaps", "mesures lacunaires"),
     "none_given": ("none given", "aucun indiqué"),
+    "limits_95": ("interval: 95 % limits", "intervalle : limites à 95 %"),
+    "assumed_uncertainty": ("uncertainty of volumes assumed", "incertitude des volumes supposée"),
     "still_open": ("some still open", "certaines encore ouvertes"),
 }
 """What is said of a figure."""

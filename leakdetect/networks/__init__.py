@@ -27,6 +27,7 @@ __all__ = [
     "catalogue",
     "entry",
     "folder",
+    "is_sample",
     "load",
     "path",
     "read_sensors",
@@ -95,6 +96,11 @@ def catalogue() -> list[Entry]:
         ]
 
 
+def is_sample(name: str) -> bool:
+    """Return whether a sample network has that id."""
+    return name in {each.id for each in catalogue()}
+
+
 def entry(name: str) -> Entry:
     """Return a row of the catalogue; `InputError` if there is none of that id."""
     known = {each.id: each for each in catalogue()}
@@ -104,14 +110,14 @@ def entry(name: str) -> Entry:
 
 
 def path(name: str) -> Path:
-    """Return the model file of a sample network, which is made if need be; of a path to an ``.inp`` file, itself.
+    """Return the model file of a sample network, which is made if need be; of a path to a model file, itself.
 
     Raises
     ------
     InputError
-        If there is none of that id, or it has to be made and cannot be kept.
+        If there is neither such a sample nor such a file, or it has to be made and cannot be kept.
     """
-    if name.lower().endswith(".inp"):
+    if name.lower().endswith(".inp") or (not is_sample(name) and Path(name).is_file()):
         return Path(name)
     found = entry(name)
     if found.kept is Kept.WNTR:
@@ -120,7 +126,7 @@ def path(name: str) -> Path:
 
 
 def load(name: str) -> Network:
-    """Return a sample network, or an ``.inp`` file's; errors as `path` and `leakdetect.epanet.load_network`."""
+    """Return a sample network, or a model file's; errors as `path` and `leakdetect.epanet.load_network`."""
     return load_network(path(name))
 
 

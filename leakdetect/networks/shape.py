@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leakdetect.epanet import Epanet
+from leakdetect.epanet_state import Epanet
 from leakdetect.network import Floats, Network, Node
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

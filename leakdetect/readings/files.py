@@ -23,7 +23,7 @@ from leakdetect.readings import times
 from leakdetect.readings.skipping import skip
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 MISSING = ("", "-", "--", "---", "?", "*", "n/a", "N/A", "#N/A", "NA", "nan", "NaN", "NAN", "null", "NULL", "None")
 """What files write where there is no reading."""

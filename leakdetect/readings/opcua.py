@@ -16,14 +16,14 @@ import pandas as pd
 
 from leakdetect.errors import MissingExtraError, ReadingsError
 from leakdetect.readings.files import Chunk
-from leakdetect.readings.secrets import filled
 from leakdetect.readings.sources import Window
 from leakdetect.readings.times import Kind, limits
+from leakdetect.secrets import filled
 
 if TYPE_CHECKING:
     from asyncua import Client
 
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD = 200  # first values of a node, from which its step is learnt

@@ -19,7 +19,7 @@ from leakdetect.readings.sources import HEAD, Window
 from leakdetect.readings.times import Kind, limits
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 _SUFFIXES = {".parquet", ".pq"}
 _CELLS = 20_000_000  # values read at once: 160 MB

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from leakdetect.blocks import ReadingsBlock
 from leakdetect.errors import ReadingsError
 from leakdetect.readings import files, times
 from leakdetect.readings.values import numbers
 from leakdetect.schema import Quantity
-from leakdetect.site import ReadingsBlock
 
 _BYTES = 200_000
 _ROWS = 500

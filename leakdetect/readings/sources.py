@@ -14,7 +14,7 @@ from leakdetect.readings import files, times
 from leakdetect.readings.files import Chunk
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 HEAD = 2000
 """Readings from which a sensor's own step is taken: its first, so that it never changes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -16,12 +15,12 @@ import sqlalchemy as sa
 from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError
 from leakdetect.readings import files
 from leakdetect.readings.files import Chunk
-from leakdetect.readings.secrets import filled
 from leakdetect.readings.sources import HEAD, Window
 from leakdetect.readings.times import Kind, kind_of, limits
+from leakdetect.secrets import filled, is_name
 
 if TYPE_CHECKING:
-    from leakdetect.site import ReadingsBlock
+    from leakdetect.blocks import ReadingsBlock
 
 CELLS = 1_000_000
 """Values of a result held as the driver gives them, which takes far more memory than an array."""
@@ -217,7 +216,7 @@ def _first(column: pd.Series) -> Any:
 
 def _url(written: str) -> sa.URL:
     """Return the URL with its secrets: filled in after it was taken apart, so that they may hold any character."""
-    whole = re.fullmatch(r"\$\{\w+\}", written.strip())
+    whole = is_name(written.strip())
     text = filled(written.strip(), "url") if whole else written
     try:
         url = sa.make_url(text)

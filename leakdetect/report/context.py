@@ -16,10 +16,10 @@ from leakdetect.plot import colour, window
 from leakdetect.report import charts, facts, keyfigures
 from leakdetect.report.language import Language
 from leakdetect.report.news import headline, items
-from leakdetect.report.quality import quality, without_meters
+from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Drawing, Map
 from leakdetect.report.weighed import Explanation, explanations, remarks
-from leakdetect.schema import SENSOR, TIME, Flag
+from leakdetect.schema import SENSOR, TIME, Flag, without_meters
 from leakdetect.site import Site
 from leakdetect.store import News
 

@@ -24,11 +24,6 @@ class SensorRow:
     flags: tuple[float, ...]
 
 
-def without_meters(data: xr.Dataset) -> xr.Dataset:
-    """Return the readings without customers' meters, which are nobody's business one by one."""
-    return data.isel({SENSOR: np.flatnonzero(data["quantity"].values != Quantity.DEMAND)})
-
-
 def quality(data: xr.Dataset, smallest_group: int, lang: Language) -> list[SensorRow]:
     """Return a row for each sensor, the least usable first, then one for all customers' meters together.
 

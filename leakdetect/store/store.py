@@ -19,8 +19,9 @@ from leakdetect.detector import State
 from leakdetect.errors import InputError
 from leakdetect.events import Event, KnownLeak, Repair, Status, iso, parse_time
 from leakdetect.live import Alert
+from leakdetect.secrets import filled
 from leakdetect.site import Site
-from leakdetect.store import merging, outbox
+from leakdetect.store import outbox, words
 from leakdetect.store.adopt import adopt
 from leakdetect.store.database import ANEW, Database
 from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
@@ -40,7 +41,7 @@ def open_store(site: Site, *, make: bool = True) -> Store | None:
     make : bool
         If not, None where the site has no file yet; a database of a URL is always there.
     """
-    url = os.environ.get(URL) or site.store.expanded(os.environ)
+    url = os.environ.get(URL) or filled(site.store.url or "", "store.url", quoted=True)
     if url:
         return Store(url, site.store.site or site.name, site.store_path)
     return Store(site.store_path) if make or site.store_path.is_file() else None
@@ -161,28 +162,7 @@ class Store:
         """
         with self._base.work(write=True) as connection:
             before = self._event(connection, event_id)
-            plain = before.to_dict() | {"status": str(status)}
-            done = None
-            if status == Status.REPAIRED:
-                done = iso(at if time is None else time)
-                plain["end"] = done
-            elif before.status == Status.REPAIRED:
-                plain["end"] = None  # it was not mended: the next run tells whether it still runs
-            detail: dict[str, Any] = {"status": [str(before.status), str(status)], "flow_m3h": merging.flow(before)[0]}
-            if status == Status.CONFIRMED and time is not None:
-                detail["found"] = iso(time)
-            connection.execute(
-                EVENTS.update()
-                .where(EVENTS.c.site == self.site, EVENTS.c.id == event_id)
-                .values(status=plain["status"], body=json.dumps(plain, ensure_ascii=False))
-            )
-            connection.execute(
-                CHANGES.insert().values(
-                    site=self.site, event=event_id, at=iso(at), by=by, status=str(status), why=why, link=link,
-                    repaired=done, detail=json.dumps(detail),
-                )
-            )  # fmt: skip
-        return Event.from_dict(plain)
+            return words.say(connection, self.site, before, status, by=by, at=at, why=why, link=link, time=time)
 
     def changes(self, event_id: str) -> list[dict[str, str]]:
         """Return what people said of an event, oldest first."""
@@ -199,47 +179,26 @@ class Store:
             ``link``, ``repaired``, ``run`` (its number, None of a person) and ``detail``: what changed, from what to
             what.
         """
-        return [{k: v for k, v in _told(row).items() if k != "event"} for row in self._rows(event_id)]
+        return [{k: v for k, v in words.told(row).items() if k != "event"} for row in self._rows(event_id)]
 
     def changes_since(self, time: np.datetime64) -> list[dict[str, Any]]:
         """Return every change of any event after a time, oldest first: as `history`, and its ``event``."""
-        query = self._mine(CHANGES).where(CHANGES.c.at > iso(time)).order_by(CHANGES.c.number)
         with self._base.work() as connection:
-            return [_told(dict(row._mapping)) for row in connection.execute(query)]
+            return [words.told(row) for row in words.changes(connection, self.site, CHANGES.c.at > iso(time))]
 
     def _rows(self, event_id: str) -> list[Mapping[str, Any]]:
-        query = self._mine(CHANGES).where(CHANGES.c.event == event_id).order_by(CHANGES.c.number)
         with self._base.work() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
-
-    def _last_words(self) -> list[tuple[Any, Event]]:
-        """Return the last thing that a person said of each event, and the event."""
-        mine = CHANGES.c.run.is_(None) & (CHANGES.c.site == self.site)
-        both = sa.and_(EVENTS.c.site == CHANGES.c.site, EVENTS.c.id == CHANGES.c.event)
-        with self._base.work() as connection:
-            rows = connection.execute(
-                sa.select(CHANGES, EVENTS.c.body).join(EVENTS, both).where(mine).order_by(CHANGES.c.number)
-            ).all()
-        last = {row.event: row for row in rows}
-        return [(row, self._read(row.body)) for row in last.values()]
+            return words.changes(connection, self.site, CHANGES.c.event == event_id)
 
     def repairs(self) -> list[Repair]:
         """Return the repairs that people said of events and did not take back, oldest first."""
-        found = []
-        for row, event in self._last_words():
-            time = parse_time(row.repaired)
-            if time is not None:
-                found.append(Repair(row.link or "".join(c.link for c in event.candidates[:1]), time))
-        return sorted(found, key=lambda r: (r.time, r.link))
+        with self._base.work() as connection:
+            return words.repairs(words.last_words(connection, self.site, self._read))
 
     def known(self) -> list[KnownLeak]:
         """Return the leaks that people found where they say, oldest first."""
-        found = [
-            KnownLeak(row.link, event.start, event.end, event.flow_m3h, tuple(e.sensor for e in event.evidence))
-            for row, event in self._last_words()
-            if row.status in {Status.CONFIRMED, Status.REPAIRED} and (row.link or not event.candidates)
-        ]
-        return sorted(found, key=lambda k: (k.start, k.link))
+        with self._base.work() as connection:
+            return words.known(words.last_words(connection, self.site, self._read))
 
     def mark(self) -> str:
         """Return what changes with each run and each change of an event."""
@@ -356,11 +315,6 @@ class Store:
         """
         with self._base.work(write=True) as connection:
             yield write(connection, self.site, self._read, outcome)
-
-
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {key: value for key, value in row.items() if key not in {"number", "site", "detail"}}
-    return plain | {"detail": json.loads(row["detail"] or "{}")}
 
 
 def _repair(link: str, time: str) -> Repair:

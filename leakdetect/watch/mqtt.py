@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from leakdetect.errors import InputError, MissingExtraError, MissingFileError
-from leakdetect.readings.secrets import filled
+from leakdetect.secrets import filled
 from leakdetect.watch.messages import Raw, RefusedError, from_message
 from leakdetect.watch.sources import Arrival
 

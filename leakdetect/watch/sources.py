@@ -10,10 +10,10 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Protocol
 
+from leakdetect.blocks import ReadingsBlock
 from leakdetect.errors import LeakdetectError, MissingFileError, ReadingsError
 from leakdetect.files import replacing
 from leakdetect.readings.files import chunks, columns
-from leakdetect.site import ReadingsBlock
 from leakdetect.watch.messages import Raw, from_lines
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def say(request: Request, page: ThePage, site: TheSite, user: Operator, word: sh
     results = site.results()
     event_of(results, word.event)
     time = _moment(word.time, results.site.timezone)
-    now = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "s").astype("datetime64[ns]")
+    now = np.datetime64("now")
     if time is not None and time > now:
         raise HTTPException(400, f"time: {word.time} is still to come")
     status = Status(word.status)

@@ -17,9 +17,8 @@ from leakdetect.errors import InputError
 from leakdetect.events import Event
 from leakdetect.kpi.gather import KeyFigures, key_figures
 from leakdetect.network import Network
-from leakdetect.report.quality import without_meters
 from leakdetect.report.svgmap import Drawing
-from leakdetect.schema import TIME
+from leakdetect.schema import TIME, without_meters
 from leakdetect.site import FILE, Site, load_site
 
 _FOLDERS = re.compile(r"(?<![\w.-])/(?:[^\s/:']+/)*")  # that a path begins with

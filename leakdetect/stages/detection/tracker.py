@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg as sla
 from numpy.typing import NDArray
 
-from leakdetect.core.filter import update
-from leakdetect.stages.detection.history import STEP_WALK, History, Leak, Snapshot
-from leakdetect.stages.detection.windows import Deviation, Lookback, Picture, deviation
+from leakdetect.stages.detection.accepting import Change, accept
+from leakdetect.stages.detection.following import adapt, follow_block
+from leakdetect.stages.detection.history import History, Leak, Snapshot
+from leakdetect.stages.detection.windows import Deviation, Lookback, Picture, course, deviation, tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,23 +32,11 @@ _RAMP_FROM = 2.0  # [days] a shorter ramp cannot be told from a step
 RIVAL_ODDS, _END_ODDS = 40.0, 10.0  # prior odds against, beside one of N links
 _GROWN = 60.0  # [days] in which most slow leaks have grown
 _GROWTH_MARGIN = 12.0  # evidence by which a new leak must beat the growth of a known one
-_RAMP_WALK = 0.6  # [m3/h per sqrt(day)]
-_SIGNATURE_ERROR = 0.1  # share of a leak's effect by which its signature may be wrong
 _LEAP, _LEAP_SHARE = 4.0, 0.8  # [m3/h], share of its flow by which a slow leak may grow at once
 _ECHO_END, _ECHO_FACTOR = 1.0, 3.0  # share of another's flow, threshold all the same: of ends soon after it
 _UNSETTLED = 4  # blocks that a burst may wait for its place
 _ENDING = 0.3  # share of a rival's evidence from which an end is worth waiting for
 _SETTLING = 3.0  # [days] after which a burst grows no more
-_LEAST_RESET, _MOST_RESET = 0.1, 20.0  # [m] by which a valve is set anew
-_RESET_ERROR = 0.3  # share of its effect left open
-_MOVED = 0.5  # deviations by which a rival cause must shift a channel to spoil it as a reference
-_DRY = 2.0  # [m3/h] a leak whose flow stays as far below 0 has ended
-_FADED, _FADED_DAYS, _FADED_LATE = 0.1, 30, 7  # share of what a leak lost at most of late that is left for days
-_FADED_FROM = 5.0  # [m3/h] smaller ones come and go with the errors of others
-_SMALL_DAYS = 20  # that a leak may lose less than the smallest that is looked for
-_ENDED = 0.6  # share of its flow that a leak must lose to have ended
-_END_WITHIN = 3.0  # [days] within which it must lose it: repairs are sudden
-_LATE, _CLIP, _FEWEST = 20, 3.0, 10  # [days] that tell the scatter of late; deviations at most; blocks at least
 _LEARNING = 1  # [days] from the very first block in which the levels are no reference yet
 _ROUNDS = 4  # explanations accepted in one block
 
@@ -68,19 +56,6 @@ class Settings:
     threshold: float = 40.0
     smallest: float = 1.0
     largest: float = 1e3
-
-
-@dataclass(frozen=True)
-class Change:
-    """The best explanation of what a window shows."""
-
-    value: float
-    cause: str  # leak, end, growth, rival
-    index: int  # link candidate, leak id, or rival
-    size: float
-    since: int  # last block before it
-    ramp: bool
-    evidence: Floats  # of every link, in this window
 
 
 def begin(picture: Picture, first: int, scale: Floats) -> History:
@@ -121,68 +96,21 @@ class Tracker:
         self.lengths = sorted({round(days * per_day) for days in WINDOWS if days * per_day >= 1})
         self._quick = self._quick_of = np.zeros((0, 0, 0))
 
-    # -- filter ------------------------------------------------------------------------------------------------
-
     def follow(self, history: History, start: int) -> None:
         """Filter blocks from `start` to the newest, from the snapshot before `start`."""
         for block in range(start, history.last + 1):
-            self._filter(history, block)
+            follow_block(self.picture, history, block, self.settings.smallest)
 
     def drop(self, history: History, leak: Leak) -> None:
         """Forget a leak, as if it had never been followed."""
         history.leaks.remove(leak)
         self.follow(history, leak.since)
 
-    def _filter(self, history: History, block: int) -> None:
-        picture = self.picture
-        levels = 2 * picture.channels
-        before = history.snapshots[block - 1]
-        running = history.running(block)
-        ids = tuple(leak.id for leak in running)
-        mean, cov = _rearranged(before, running, levels)
-        cov = cov.copy()
-        cov[:levels, :levels] += picture.walk
-        row = history.rows(block, block + 1)
-        weights, band = history.weights[row], int(history.band[row][0])
-        matrix = np.zeros((picture.channels, len(mean)))
-        matrix[:, band * picture.channels : (band + 1) * picture.channels] = np.eye(picture.channels)
-        noise = picture.white[band].copy()
-        observed = history.observed[row][0]
-        for k, leak in enumerate(running):
-            room = leak.wander(block, picture.per_day) ** 2 / picture.per_day
-            if block in (leak.since + 1, leak.doubted + 2) and not leak.ramp:
-                room += max(3.0, abs(mean[levels + k])) ** 2  # the block in which it began held only a part of it
-            cov[levels + k, levels + k] += room
-            effect = picture.at(weights, leak)[0]
-            matrix[:, levels + k] = effect
-            observed = observed + effect * leak.held(np.array([block]))[0]
-            noise += np.diag((_SIGNATURE_ERROR * mean[levels + k] * effect * picture.uncertain) ** 2)
-        rest = observed - matrix @ mean
-        usual = ((matrix @ cov) * matrix).sum(axis=1) + np.diag(noise)
-        history.surprise[row] = rest**2 / usual
-        mean, cov = update(mean, cov, observed, matrix, noise * np.outer(history.scatter[band], history.scatter[band]))
-        history.snapshots[block] = Snapshot(mean, cov, ids)
-        for k, leak in enumerate(running):
-            del leak.flow[block - leak.since :]
-            leak.flow.append(float(mean[levels + k]))
-            if block == history.last and has_ended(leak, self.settings.smallest, picture.per_day):
-                leak.until = block + 1
-
-    def _adapt(self, history: History) -> None:
-        """Take the scatter of late for the noise where it is greater than in the fit."""
-        for b in (0, 1):
-            late = history.surprise[history.band == b][-_LATE * self.picture.per_day // 2 :]
-            count = np.isfinite(late).sum(axis=0)
-            mean = np.nansum(np.minimum(late, _CLIP**2), axis=0) / np.maximum(count, 1)
-            history.scatter[b] = np.sqrt(np.maximum(np.where(count >= _FEWEST, mean, 1.0), 1.0))
-
-    # -- one block ---------------------------------------------------------------------------------------------
-
     def take(self, history: History, observed: Floats, weights: Floats, band: int) -> float:
         """Take a block; return its greatest evidence before anything is explained."""
         block = history.append(observed, weights, band)
-        self._adapt(history)
-        self._filter(history, block)
+        adapt(history, self.picture.per_day)
+        follow_block(self.picture, history, block, self.settings.smallest)
         top = -np.inf
         for _ in range(_ROUNDS):
             change = self.best_change(history)
@@ -199,6 +127,12 @@ class Tracker:
             self.accept(history, change)
         history.trim(HORIZON * self.picture.per_day, self.picture.per_day)
         return float(top)
+
+    def accept(self, history: History, change: Change) -> None:
+        """Take an explanation into the history and go over the window again with it."""
+        accept(self.picture, self.lengths, history, change)
+        self.relinearise(history, change.since + 1)
+        self.follow(history, change.since + 1)
 
     def best_change(self, history: History) -> Change | None:
         """Return the best explanation over all windows that end at the newest block."""
@@ -298,121 +232,3 @@ class Tracker:
         if not leak.ramp:
             return block - leak.since <= _SETTLING * self.picture.per_day
         return ramp or size <= max(_LEAP, _LEAP_SHARE * (leak.flow[-1] if leak.flow else 0.0))
-
-    # -- explanations ------------------------------------------------------------------------------------------
-
-    def accept(self, history: History, change: Change) -> None:
-        """Take an explanation into the history and go over the window again with it."""
-        {"leak": self._new, "growth": self._grow, "end": self._end, "rival": self._rival}[change.cause](history, change)
-        self.relinearise(history, change.since + 1)
-        self.follow(history, change.since + 1)
-
-    def _new(self, history: History, change: Change) -> None:
-        walk = _RAMP_WALK if change.ramp else STEP_WALK
-        leak = Leak(history.next_id, change.index, change.since + 1, history.last, change.ramp, walk)
-        leak.flow = (course(history.last - change.since, change.ramp) * change.size).tolist()
-        leak.low_onset, leak.high_onset = self._onset(history, change)
-        history.next_id += 1
-        history.leaks.append(leak)
-
-    def _onset(self, history: History, change: Change) -> tuple[int, int]:
-        """Return the blocks between which it began: window starts whose evidence is within 3.2 (an 80 % interval)."""
-        table = self.picture.signature[:, :, [change.index]]
-        starts, values = [], []
-        lookback = Lookback(self.picture, history, min(max(self.lengths), len(history.observed)))
-        for n in self.lengths:
-            since = history.last - n
-            if since in history.snapshots and since + 1 >= history.first:
-                seen = lookback.deviation(since, course(n, change.ramp))
-                if seen is not None:
-                    starts.append(since + 1)
-                    values.append(seen.against(table)[0][0])
-        likely = [s for s, v in zip(starts, values, strict=True) if v > max(values) - 3.2]
-        neighbours = [s for s in starts if s < min(likely)]
-        return max(neighbours, default=min(likely)), max(likely)
-
-    def _grow(self, history: History, change: Change) -> None:
-        leak = next(k for k in history.leaks if k.id == change.index)
-        leak.walk = max(leak.walk, _RAMP_WALK)
-        self._doubt(history, change.since, leak.id, change.size)
-
-    def _end(self, history: History, change: Change) -> None:
-        leak = next(k for k in history.leaks if k.id == change.index)
-        flow = leak.flow[max(min(change.since - leak.since, len(leak.flow) - 1), 0)]
-        self._doubt(history, change.since, leak.id, change.size)
-        sudden = not change.ramp and history.last - change.since <= _END_WITHIN * self.picture.per_day
-        if sudden and -change.size >= _ENDED * flow:
-            # Somewhere in the first block of the window it stopped.
-            leak.until = change.since + 2
-            del leak.flow[leak.until - leak.since :]
-
-    def _rival(self, history: History, change: Change) -> None:
-        channels = self.picture.channels
-        rows = history.rows(change.since + 1, history.last + 1)
-        effect = history.weights[rows].mean(axis=0) @ self.picture.rival[:, :, change.index] * change.size
-        valve = int(self.picture.rival_valve[change.index])
-        reset = valve >= 0 and _LEAST_RESET <= abs(change.size) <= _MOST_RESET
-        if reset:  # the model takes it over; its levels only move by what that leaves
-            history.settings.append((change.since + 1, valve, change.size))
-        both = np.concatenate([effect, effect]) * (_RESET_ERROR if reset else 1.0)
-        snapshot = history.snapshots[change.since]
-        cov = snapshot.cov.copy()
-        cov[: 2 * channels, : 2 * channels] += np.outer(both, both)
-        history.snapshots[change.since] = Snapshot(snapshot.mean, cov, snapshot.ids)
-        sd = np.sqrt(np.diagonal(self.picture.white, axis1=1, axis2=2).mean(axis=0))
-        history.epochs[np.abs(effect) > _MOVED * sd] = history.last
-        history.notes.append((history.last, self.picture.rival_names[change.index]))
-
-    def _doubt(self, history: History, since: int, leak_id: int, size: float) -> None:
-        """Let a known leak's flow move by about `size` from a past block on."""
-        snapshot = history.snapshots[since]
-        place = 2 * self.picture.channels + snapshot.ids.index(leak_id)
-        cov = snapshot.cov.copy()
-        cov[place, place] += size**2 + 1.0
-        history.snapshots[since] = Snapshot(snapshot.mean, cov, snapshot.ids)
-        next(k for k in history.leaks if k.id == leak_id).doubted = since + 1
-
-
-def course(n: int, ramp: bool) -> Floats:
-    """Return the shape of a change over n blocks: rising to 1, or 1 from the block after that in which it began."""
-    if ramp:
-        return np.arange(1, n + 1) / n
-    return np.r_[0.0, np.ones(n - 1)] if n > 1 else np.ones(1)
-
-
-def has_ended(leak: Leak, smallest: float, per_day: int) -> bool:
-    """Say whether a leak has stopped without a step that could be told.
-
-    Its flow stays below 0; or it lost much a while ago, and nothing since; or it has long lost less than `smallest`.
-    """
-    flow = leak.flow
-    dry = len(flow) > 2 * per_day and max(flow[-per_day:]) < -_DRY
-    late, before = flow[-_FADED_LATE * per_day :], flow[-_FADED_DAYS * per_day : -_FADED_LATE * per_day]
-    most = max(before, default=0.0)
-    faded = most >= _FADED_FROM and float(np.mean(late)) < _FADED * most
-    return dry or faded or (len(flow) > _SMALL_DAYS * per_day and max(flow[-_SMALL_DAYS * per_day :]) < smallest)
-
-
-def tables(picture: Picture, leaks: list[Leak]) -> Floats:
-    """Return leaks' own signatures, shape (K, C, len(leaks))."""
-    states, channels, _ = picture.signature.shape
-    out = np.zeros((states, channels, len(leaks)))
-    for k, leak in enumerate(leaks):
-        out[:, :, k] = leak.tangent if leak.tangent is not None else picture.signature[:, :, leak.link]
-    return out
-
-
-def _rearranged(before: Snapshot, running: list[Leak], levels: int) -> tuple[Floats, Floats]:
-    """Return mean and covariance with the leaks that run now: ended ones left out, new ones with a wide prior."""
-    place = {leak_id: levels + i for i, leak_id in enumerate(before.ids)}
-    keep = np.r_[np.arange(levels), [place[k.id] for k in running if k.id in place]].astype(np.int64)
-    mean, cov = before.mean[keep], before.cov[np.ix_(keep, keep)]
-    order = [k for k in running if k.id in place]
-    for leak in running:
-        if leak.id not in place:
-            guess = leak.flow[0] if leak.flow else 0.0
-            room = max(3.0, abs(leak.flow[-1] if leak.flow else 0.0)) ** 2
-            mean, cov = np.append(mean, guess), sla.block_diag(cov, room)
-            order.append(leak)
-    want = np.r_[np.arange(levels), [levels + order.index(k) for k in running]].astype(np.int64)
-    return mean[want], cov[np.ix_(want, want)]

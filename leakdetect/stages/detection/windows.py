@@ -108,6 +108,22 @@ class Deviation:
         return float(greatest(white.rest[None], white.whitener, self._stacked(table)[white.good])[0][0])
 
 
+def course(n: int, ramp: bool) -> Floats:
+    """Return the shape of a change over n blocks: rising to 1, or 1 from the block after that in which it began."""
+    if ramp:
+        return np.arange(1, n + 1) / n
+    return np.r_[0.0, np.ones(n - 1)] if n > 1 else np.ones(1)
+
+
+def tables(picture: Picture, leaks: list[Leak]) -> Floats:
+    """Return leaks' own signatures, shape (K, C, len(leaks))."""
+    states, channels, _ = picture.signature.shape
+    out = np.zeros((states, channels, len(leaks)))
+    for k, leak in enumerate(leaks):
+        out[:, :, k] = leak.tangent if leak.tangent is not None else picture.signature[:, :, leak.link]
+    return out
+
+
 def deviation(
     picture: Picture, history: History, since: int, shape: Floats, leave_out: tuple[int, Floats | None] | None = None
 ) -> Deviation | None:

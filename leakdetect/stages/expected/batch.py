@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakdetect.core.hydraulics import Solver, Steady
-from leakdetect.epanet import LEAST_LEVEL, Epanet
+from leakdetect.epanet_state import LEAST_LEVEL, Epanet
 from leakdetect.errors import ConvergenceError
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.boundary import Boundary

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from leakdetect.core.headloss import loss, pump_slope, segment_slope
 from leakdetect.core.sensitivity import CLOSED, FREE, HOLDS_END, HOLDS_FLOW, HOLDS_START, Linearised, Plan, linearise
-from leakdetect.epanet import Epanet
+from leakdetect.epanet_state import Epanet
 from leakdetect.errors import ConvergenceError
 from leakdetect.network import Link, Network
 from leakdetect.stages.expected.batch import Batch
