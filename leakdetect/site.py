@@ -81,7 +81,7 @@ class District(Place):
 
 
 class Uncertainty(Block):
-    """The ``[kpi.uncertainty]`` block: half the 95 % interval of what the water balance is given, as shares of it.
+    """The ``[kpi.uncertainty]`` block: half the 95 % interval of what key figures rest on, as shares of it.
 
     Where not given, meters err as San Francisco's did in 2004/05 (Thornton, Sturm and Kunkel 2008, Water Loss Control,
     2nd ed., tables 7.5 and 10.4), and what is estimated by half of it, which is our own.
@@ -99,6 +99,8 @@ class Uncertainty(Block):
     """Of `unauthorised_share`."""
     meter_error: Annotated[float, Field(ge=0, le=2)] = 0.5
     """Of `meter_error_share`."""
+    night_use: Annotated[float, Field(ge=0, le=2)] = 0.5
+    """Of what inhabitants draw at night."""
 
 
 class Kpi(Place):

@@ -95,8 +95,14 @@ def test_assumptions_are_said_and_widen_the_interval(tmp_path: Path) -> None:
     assert factor.notes == ("assumed_n1",)
     assert factor.low == pytest.approx(6 + 18 * 0.75**1.5, rel=1e-3)
     assert factor.high == pytest.approx(6 + 18 * 0.75**0.5, rel=1e-3)
-    assert losses.low == pytest.approx((8 - 2.4) * (6 + 18 * 0.75**1.5), rel=2e-3)
-    assert "assumed_night_use" in figure(found, "night_use").notes
+    use = figure(found, "night_use")
+    assert "assumed_night_use" in use.notes
+    assert (use.low, use.high) == pytest.approx((1.2, 3.6))
+    # 8 m3/h by meters that err by 2.6 %, 2.4 m3/h of use by half, 19.5 h/d with N1 of 1.
+    off = 19.5 * np.hypot(0.026 * 8, 1.2)
+    assert losses.value == pytest.approx((8 - 2.4) * 19.5, rel=2e-3)
+    assert losses.value - losses.low == pytest.approx(np.hypot(5.6 * (19.5 - factor.low), off), rel=2e-3)
+    assert losses.high - losses.value == pytest.approx(np.hypot(5.6 * (factor.high - 19.5), off), rel=2e-3)
     assert "assumed_unauthorised" in figure(found, "apparent_losses").notes
     assert "assumed_price" in figure(found, "cost_of_losses").notes
 

@@ -255,7 +255,7 @@ def test_processes_that_begin_at_once_make_one_layout(postgres: str) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("nonsense", "url is none: write postgresql://"),
+        ("nonsense", r"store\.url: 'nonsense' is no URL: write postgresql://"),
         ("mysql://a@b/c", "url is of 'mysql'"),
         ("postgresql://u:secret@127.0.0.1:1/x", r"u:\*\*\*@127.0.0.1:1/x: .*look at the server, and at url"),
     ],
@@ -288,6 +288,9 @@ def test_where_a_sites_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     store = open_store(load_site(tmp_path))
     assert (store.site, store.name) == ("town", f"sqlite:///{tmp_path}/all.db")
     monkeypatch.delenv("LEAKDETECT_STORE")
+    monkeypatch.setenv("DIR", f"{tmp_path}/a b%20@")
+    (tmp_path / "site.toml").write_text(toml + '[store]\nurl = "sqlite:///${DIR}/x.db"\n')
+    assert open_store(load_site(tmp_path))._base.file == tmp_path / "a b%20@" / "x.db"  # type: ignore[union-attr]
     monkeypatch.setenv("WHOLE", f"sqlite:///{tmp_path}/whole.db")
     (tmp_path / "site.toml").write_text(toml + '[store]\nurl = "${WHOLE}"\n')
     assert open_store(load_site(tmp_path)).name == f"sqlite:///{tmp_path}/whole.db"

@@ -103,16 +103,20 @@ def _night(sheet: Sheet, answers: Answers, of: Nights, profile: tuple[Floats, fl
     assumed = policy.night_use_l_per_inhabitant_h is None
     per_inhabitant = NIGHT_USE if policy.night_use_l_per_inhabitant_h is None else policy.night_use_l_per_inhabitant_h
     use = night_use(answers.inhabitants or 0, per_inhabitant, answers.place.night_use_m3h / M3H)
-    sheet.add("night_use", use * M3H, missing=lacks_use, notes=["assumed_night_use"] if assumed else [])
+    half = policy.uncertainty.night_use * night_use(answers.inhabitants or 0, per_inhabitant)
+    sheet.add("night_use", use * M3H, low=(use - half) * M3H, high=(use + half) * M3H, missing=lacks_use,
+              notes=["assumed_night_use"] if assumed else [])  # fmt: skip
     factors, lacks_factor, notes = _factors(policy, profile, drawn)
     sheet.add("night_day_factor", factors[1], low=factors[0], high=factors[2], missing=lacks_factor, notes=notes)
     missing = (*lacks, *lacks_use, *lacks_factor)
     mean = float(lowest.mean()) if lowest.size else np.nan  # nights with a burst count in what a period lost
-    values = sorted(real_losses(mean, use, factor) for factor in factors)
-    best = real_losses(mean, use, factors[1])
+    least, best, most = (real_losses(mean, use, factor) for factor in factors)
+    # What the inlets' meters, the use and the exponent may be off by are nothing to each other.
+    off = real_losses(np.hypot(policy.uncertainty.input * mean, half), 0.0, factors[1])
+    low, high = best - np.hypot(best - min(least, most), off), best + np.hypot(max(least, most) - best, off)
     more = ["below_zero"] if best < 0 else []
-    sheet.add("real_losses_night", best, low=values[0], high=values[-1], missing=missing, notes=[*notes, *more])
-    return _ByNight(None if missing else best, values[0], values[-1], missing)
+    sheet.add("real_losses_night", best, low=low, high=high, missing=missing, notes=[*notes, *more])
+    return _ByNight(None if missing else best, low, high, missing)
 
 
 def _factors(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
+from leakdetect.databases import database_url
 from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError
 from leakdetect.readings import files
 from leakdetect.readings.files import Chunk
 from leakdetect.readings.sources import HEAD, Window
 from leakdetect.readings.times import Kind, kind_of, limits
-from leakdetect.secrets import filled, is_name
 
 if TYPE_CHECKING:
     from leakdetect.blocks import ReadingsBlock
@@ -26,7 +26,6 @@ CELLS = 1_000_000
 """Values of a result held as the driver gives them, which takes far more memory than an array."""
 
 _HEAD_LONG = 10 * HEAD  # first rows of a long table: those of all its sensors
-_DRIVERS = {"postgresql": "postgresql+pg8000"}  # where the URL names none
 _EXTRAS = {"postgresql": "leakdetect[postgresql]"}
 _ONLY_READ = {"mysql": "SET SESSION TRANSACTION READ ONLY", "mariadb": "SET SESSION TRANSACTION READ ONLY"}
 
@@ -59,7 +58,7 @@ class Table:
 
     def __init__(self, block: ReadingsBlock, folder: Path, window: Window) -> None:
         self.block, self.window = block, window
-        url = _url(block.url)
+        url = database_url(block.url, "url")
         self._where = url.render_as_string(hide_password=True)
         options: dict[str, Any] = {}
         if url.get_backend_name() == "sqlite":
@@ -212,27 +211,6 @@ class Table:
 def _first(column: pd.Series) -> Any:
     there = column.first_valid_index()
     return None if there is None else column[there]
-
-
-def _url(written: str) -> sa.URL:
-    """Return the URL with its secrets: filled in after it was taken apart, so that they may hold any character."""
-    whole = is_name(written.strip())
-    text = filled(written.strip(), "url") if whole else written
-    try:
-        url = sa.make_url(text)
-    except (sa.exc.ArgumentError, ValueError):
-        what = f"what {written} holds" if whole else f"'{written}'"
-        raise SiteError(
-            f"site.toml: url: {what} is no URL: write postgresql://${{USER}}:${{PASSWORD}}@host/database"
-        ) from None
-    if not whole:
-        parts = {
-            name: filled(part, "url")
-            for name in ("username", "password", "host", "database")
-            if isinstance(part := getattr(url, name), str)
-        }
-        url = url.set(**parts)  # type: ignore[arg-type]
-    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
 def _reason(error: sa.exc.SQLAlchemyError) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from leakdetect.databases import database_url
 from leakdetect.errors import InputError, MissingExtraError
 from leakdetect.store import migrate
 
@@ -145,16 +146,11 @@ def _key(what: int, site: int) -> sa.Cast[int]:
 
 
 def _url(text: str) -> sa.URL:
-    try:
-        url = sa.make_url(text)
-    except (sa.exc.ArgumentError, ValueError):
-        raise InputError("the store's url is none: write postgresql://user@host/name") from None
-    if url.drivername == "postgresql":
-        if find_spec("pg8000") is None:
-            raise MissingExtraError(
-                "a PostgreSQL store needs pg8000, which is not installed: pip install 'leakdetect[postgresql]'"
-            )
-        url = url.set(drivername="postgresql+pg8000")
+    url = database_url(text, "store.url")
+    if url.drivername == "postgresql+pg8000" and find_spec("pg8000") is None:
+        raise MissingExtraError(
+            "a PostgreSQL store needs pg8000, which is not installed: pip install 'leakdetect[postgresql]'"
+        )
     if url.get_backend_name() not in {"postgresql", "sqlite"} or not url.database:
         raise InputError(f"the store's url is of '{url.drivername}': write postgresql://user@host/name")
     return url

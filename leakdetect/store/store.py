@@ -19,7 +19,6 @@ from leakdetect.detector import State
 from leakdetect.errors import InputError
 from leakdetect.events import Event, KnownLeak, Repair, Status, iso, parse_time
 from leakdetect.live import Alert
-from leakdetect.secrets import filled
 from leakdetect.site import Site
 from leakdetect.store import outbox, words
 from leakdetect.store.adopt import adopt
@@ -41,7 +40,7 @@ def open_store(site: Site, *, make: bool = True) -> Store | None:
     make : bool
         If not, None where the site has no file yet; a database of a URL is always there.
     """
-    url = os.environ.get(URL) or filled(site.store.url or "", "store.url", quoted=True)
+    url = os.environ.get(URL) or site.store.url
     if url:
         return Store(url, site.store.site or site.name, site.store_path)
     return Store(site.store_path) if make or site.store_path.is_file() else None
