@@ -83,7 +83,7 @@ def test_core_imports_only_numerics() -> None:
         ("wntr", ("leakdetect.epanet", "leakdetect.epanet_run", "leakdetect.toolkit")),
         ("matplotlib", ("leakdetect.plot", "leakdetect.report")),
         ("numba", ("leakdetect.core.compiled",)),
-        ("sqlalchemy", ("leakdetect.databases", "leakdetect.store", "leakdetect.readings")),
+        ("sqlalchemy", ("leakdetect.store", "leakdetect.readings", "leakdetect.databases")),
         ("alembic", ("leakdetect.store",)),
         ("fastapi", ("leakdetect.web",)),
         ("starlette", ("leakdetect.web",)),

@@ -41,7 +41,7 @@ def test_csv_has_a_row_for_each_pipe():
     assert [r["in_zone"] for r in got] == ["1", "1", "0", "0"]
     first = got[0]
     assert (first["start"], first["end"], first["flow_m3h"]) == ("2024-03-09T23:00:00Z", "", "12.0")
-    assert (first["length_m"], first["lost_m3"], first["sensors"]) == ("100.0", "288.0", f"1-1 in {sample.NASTY}")
+    assert (first["length_m"], first["lost_m3"], first["sensors"]) == ("100.0", "288.0", f"1-1; in; {sample.NASTY}")
 
 
 def test_csv_shows_the_newest_estimate():

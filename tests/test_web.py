@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from postgres import DATABASE, PASSWORD, USER, owned
 from web_site import METER, PASSWORDS, keep_run, make, make_users
 
 pytest.importorskip("fastapi")
@@ -36,9 +37,9 @@ from leakdetect.web.binding import check_binding
 from leakdetect.web.guard import LARGEST
 from leakdetect.web.limits import Limiter
 from leakdetect.web.live import Marks, stream
+from leakdetect.web.series import series_of
 from leakdetect.web.sites import Sites
 from leakdetect.web.users import Role, Users
-from leakdetect.web.view import series_of
 from leakdetect.web.words import texts
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -103,7 +104,50 @@ def get(client: TestClient, path: str, **query: str) -> object:
     return answer.json()
 
 
+# -- on a database that sites share ----------------------------------------------------------------------------------
+
+
+def test_the_page_on_postgresql(tmp_path: Path) -> None:
+    with owned() as url:
+        folders = [make(tmp_path / name, store=url) for name in ("north", "south")]
+        assert not list(tmp_path.glob("*/leakdetect.db*"))
+        page = create_app(folders, hosts=LOCAL)
+        client = TestClient(page, base_url="http://localhost")
+        assert [(s["id"], s["open"], s["error"]) for s in get(client, "sites")] == [("north", 2, ""), ("south", 2, "")]
+        marks = {site.id: site.mark() for site in page.state.page.sites}
+        word = {"event": "burst-1", "status": "dismissed", "why": "a hydrant"}
+        token = {"X-CSRF-Token": get(client, "me")["token"]}
+        assert client.post("/api/sites/north/words", json=word, headers=token).json()["status"] == "dismissed"
+        assert get(client, "sites/north/event", id="burst-1")["history"][-1]["why"] == "a hydrant"
+        assert [s["open"] for s in get(client, "sites")] == [1, 2]  # the other site is left as it was
+        changed = {site.id for site in page.state.page.sites if site.mark() != marks[site.id]}
+        assert changed == {"north"}  # what open pages are told of
+        assert get(client, "sites/south/event", id="burst-1")["status"] == "open"
+
+
+def test_a_database_that_is_gone_is_said_without_its_address(tmp_path: Path) -> None:
+    with owned() as url:
+        client = TestClient(create_app([make(tmp_path / "north", store=url)], hosts=LOCAL), base_url="http://localhost")
+        assert get(client, "sites/north/news")["text"].startswith("New in the 24 hours")
+    [site] = get(client, "sites")
+    assert site["until"] is None
+    assert site["error"]
+    assert client.get("/api/sites/north/events").status_code == 400
+    for said in (site["error"], client.get("/api/sites/north/events").text):
+        assert "cannot be reached" in said
+        assert not [part for part in (PASSWORD, USER, DATABASE, "127.0.0.1", str(tmp_path)) if part in said]
+
+
 # -- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_new_is_the_sentence_of_the_report(local: TestClient) -> None:
+    said = get(local, "sites/grid-sons/news")
+    assert (
+        said["text"].replace("\u00a0", " ").startswith("New in the 24 hours to 11 Mar 2024, 00:00: a suspected burst")
+    )
+    assert said["until"] == "2024-03-10T23:00:00Z"
+    assert "Nouveau sur les 24 heures" in get(local, "sites/grid-sons/news", lang="fr")["text"]
 
 
 def test_the_overview_adds_up_open_leaks(local: TestClient) -> None:
@@ -209,8 +253,9 @@ def test_a_site_that_cannot_be_shown_says_why_without_paths(folder: Path) -> Non
     assert answer.status_code == 409
     assert str(folder.parent) not in answer.text
     [shown] = Sites([folder])
-    said = f"{folder}/site.toml: see /srv/data/a.csv, postgresql://me@db.example/leaks or m3/h"
-    assert shown.without_paths(said) == "grid-sons/site.toml: see a.csv, postgresql:leaks or m3/h"
+    said = f"{folder}/site.toml: see /srv/data/a.csv or m3/h"
+    assert shown.without_paths(said) == "grid-sons/site.toml: see a.csv or m3/h"
+    assert "example" not in shown.without_paths("opc.tcp://me@plc.example: host plc.example does not answer")
 
 
 def test_ids_are_looked_up_and_never_paths(local: TestClient, folder: Path) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sample_results as sample
 from web_site import PASSWORDS, make, make_users
 
 from leakdetect import pipeline
-from leakdetect.events import Status
+from leakdetect.events import Evidence, Status
+from leakdetect.report import write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -129,6 +133,25 @@ def test_every_page_is_for_everyone(browser: Browser, served: Served, width: int
     page.close()
 
 
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_the_report_fits_a_phone_and_a_sheet(browser: Browser, lang: str, tmp_path: Path) -> None:
+    """Long names and many leaks are not cut off at 390 pixels; alone on one page it is one sheet of A4."""
+    long = "balance " + "+".join(f"p{1000 + i}" for i in range(12))
+    first = replace(sample.BURST, evidence=(Evidence(long, 0.7), Evidence("1-1", 0.3)))
+    many = [replace(first, id=f"burst-{i}") for i in range(40)]
+    site = sample.site(name="Syndicat-intercommunal-de-la-Vallée-de-la-Grande-Rivière-Supérieure")
+    data, page = sample.data(), browser.new_page(viewport={"width": 390, "height": 844})
+    for one_page, events in ((False, many[:2]), (True, many), (True, [])):
+        path = tmp_path / f"report-{one_page}-{len(events)}.html"
+        write_report(path, site=site, network=sample.network(), data=data, events=events, lang=lang, one_page=one_page)
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        if one_page:
+            sheet = page.pdf(prefer_css_page_size=True)
+            assert len(re.findall(rb"/Type\s*/Page\b", sheet)) == 1
+    page.close()
+
+
 def test_login(browser: Browser, served: Served) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -216,6 +239,47 @@ def test_series_and_map_are_enlarged(browser: Browser, served: Served) -> None:
     page.locator("svg.map g.event").first.click()
     page.wait_for_url("**/#/grid-sons/event?id=*")
     assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_ticks_stand_at_midnights_of_the_site(browser: Browser, served: Served) -> None:
+    """Across both changes of the clock, days and months begin when they do in Paris."""
+    page = opened(browser, served)
+    moments = "async ([a, b, step]) => (await import('/static/chart.js')).moments(a, b, step, 'Europe/Paris')"
+    for first, last, step, frequency in (
+        ("2024-03-29", "2024-04-02", 86400, "D"),
+        ("2024-10-25", "2024-10-29", 86400, "D"),
+        ("2024-02-10", "2024-12-20", 2592000, "MS"),
+    ):
+        ends = [pd.Timestamp(day, tz="Europe/Paris") for day in (first, last)]
+        found = page.evaluate(moments, [*(int(end.timestamp()) for end in ends), step])
+        assert found == [int(t.timestamp()) for t in pd.date_range(*ends, freq=frequency)]
+    page.close()
+
+
+def test_events_at_the_same_time_lie_above_each_other(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    script = "async ([events, a, b]) => (await import('/static/chart.js')).lanes(events, a, b)"
+    days = [("2024-03-08", None), ("2024-03-05", None), ("2024-03-01", "2024-03-04"), ("2024-02-01", "2024-02-02")]
+    ends = [int(pd.Timestamp(day, tz="UTC").timestamp()) for day in ("2024-03-02", "2024-03-10")]
+    bars = page.evaluate(script, [[{"start": start, "end": end} for start, end in days], *ends])
+    assert len(bars) == 3  # the last was over before
+    assert max(bar["to"] for bar in bars) == ends[1]
+    for a, b in combinations(bars, 2):
+        assert a["lane"] != b["lane"] or a["to"] <= b["from"] or b["to"] <= a["from"]
+    visit(page, served, "series")
+    assert page.locator("svg.chart path.bar").count() >= 1
+    page.close()
+
+
+def test_a_server_that_is_gone_is_told(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    page.route("**/api/sites/**", lambda route: route.abort())
+    page.evaluate("place => { location.hash = place }", PAGES["quality"])
+    page.get_by_text("The server does not answer.").wait_for()
+    page.unroute("**/api/sites/**")
+    visit(page, served, "events")
+    page.get_by_text("No newer readings: the last are of 11 Mar 2024, 00:00.").wait_for()
     page.close()
 
 

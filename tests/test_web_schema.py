@@ -26,7 +26,8 @@ from leakdetect.web.limits import Limiter  # noqa: E402
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 PATHS = [
     "/api/me", "/api/login", "/api/logout", "/api/words/{lang}", "/api/sites", "/api/audit", "/api/sites/{site}/events",
-    "/api/sites/{site}/event", "/api/sites/{site}/words", "/api/sites/{site}/map", "/api/sites/{site}/quality",
+    "/api/sites/{site}/event", "/api/sites/{site}/news", "/api/sites/{site}/words", "/api/sites/{site}/map",
+    "/api/sites/{site}/quality",
     "/api/sites/{site}/series", "/api/sites/{site}/kpi",
 ]  # fmt: skip
 KNOWN = {"id": ["burst-1", "growing-1"], "sensor": ["in", sample.NASTY], "event": ["burst-1", "mended-1"]}
@@ -47,7 +48,7 @@ def test_every_path_is_asked(page: Any) -> None:
     assert sorted(page.openapi()["paths"]) == sorted([*PATHS, "/api/live"])  # which never ends
 
 
-WRONG = [p for p in PATHS if p.endswith(("login", "lang}", "event", "words", "map", "series", "kpi", "audit"))]
+WRONG = [p for p in PATHS if p.endswith(("login", "lang}", "event", "words", "map", "series", "kpi", "news", "audit"))]
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,11 @@ def _inp() -> str:
     return "".join(f"[{key}]\n" + "\n".join(lines) + "\n\n" for key, lines in rows.items()) + "[END]\n"
 
 
-def make(folder: Path) -> Path:
-    """Make the site, with three events, one run and twenty days of readings."""
+def make(folder: Path, store: str = "") -> Path:
+    """Make the site, with three events, one run and twenty days of readings; `store` is a database's URL."""
     (folder / "readings").mkdir(parents=True)
-    (folder / "site.toml").write_text(_SITE, encoding="utf-8")
+    shared = f'\n[store]\nurl = "{store}"\nsite = "{folder.name}"\n' if store else ""
+    (folder / "site.toml").write_text(_SITE + shared, encoding="utf-8")
     (folder / "grid.inp").write_text(_inp(), encoding="utf-8")
     data = sample.data()
     flow = pd.DataFrame({"time": data["time"].values, "in": data["reading"].values[:, 2] * 3600})
@@ -60,7 +61,7 @@ def make(folder: Path) -> Path:
     write_series(site, data, fresh=True)
     burst = replace(sample.BURST, evidence=(*sample.BURST.evidence, Evidence(METER, 0.05)))
     keep_run(folder, [sample.MENDED, sample.GROWING, burst])
-    assert site.store_path.is_file()
+    assert site.store_path.is_file() == (not store)
     return folder
 
 

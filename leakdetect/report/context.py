@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RANKED, _FEWEST, _LIKELY = 10, 3, 0.005  # pipes listed of each event; fewer where the rest is not likely
 _CHARTS = ((6, 4), (15, 2))  # sensors drawn of each event where there are so many; one where there are more
+_WORTH = 0.05  # probability of pipes that stand beside the first in the list of leaks
+_MARKED = 5  # pipes with their rank on the map of each event
 _SHARES = 6  # sensors named in the list of evidence
 _GOOD = 0.995  # usable share from which a sensor needs no row of its own
 _ROWS = 25  # sensors that are listed even if all are good
@@ -67,6 +69,7 @@ class EventView:
     monthly: float
     dma: str
     pipes: tuple[Pipe, ...]
+    first: tuple[Pipe, ...]
     more: tuple[int, float]
     evidence: tuple[Evidence, ...]
     others: tuple[int, float]
@@ -125,7 +128,7 @@ def build(
         "version": __version__,
         "now": now,
         "start": data[TIME].values[0] if data.sizes[TIME] else None,
-        "headline": headline(views, site.timezone, lang, news),
+        "headline": headline(views, now, site.timezone, lang, news),
         "news": items(news, views, events, site.timezone, lang),
         "views": views,
         "drawing": drawing,
@@ -141,7 +144,7 @@ def build(
         "good": _GOOD,
         "flags": [(i, f) for i, f in enumerate(Flag) if any(row.flags[i] > 0 for row in rows)],
         "all_flags": list(Flag),
-        "money": lambda volume: f"{lang.number(volume * price)}\u00a0{site.costs.currency}",
+        "money": lambda volume: f"{lang.estimate(volume * price)}\u00a0{site.costs.currency}",
         "price": f"{lang.number(price, 2)}\u00a0{site.costs.currency}",
         "history": [_past(e) for e in over],
     }
@@ -158,6 +161,7 @@ def _view(page: _Page, raised: Event, number: int) -> EventView:
     likely = sum(c.probability >= _LIKELY for c in event.candidates)
     ranked = min(max(likely, _FEWEST), RANKED)
     rest = event.candidates[ranked:]
+    pipes = _pipes(event.candidates[:ranked], page.network)
     unnamed = [*named[_SHARES:], *(e for e in event.evidence if e.sensor in page.hidden)]
     return EventView(
         number=number + 1,
@@ -168,13 +172,14 @@ def _view(page: _Page, raised: Event, number: int) -> EventView:
         lost=facts.lost(raised),
         monthly=facts.monthly(raised),
         dma=known[seen[0].sensor] if seen else "",
-        pipes=_pipes(event.candidates[:ranked], page.network),
+        pipes=pipes,
+        first=pipes[:1] + tuple(p for p in pipes[1:_FEWEST] if p.probability >= _WORTH),
         more=(len(rest), sum(c.probability for c in rest)),
         evidence=tuple(replace(e, sensor=_channel(e.sensor, lang)) for e in named[:_SHARES]),
         others=(len(unnamed), sum(e.share for e in unnamed)),
         explanations=explanations(raised, lang),
         remarks=remarks(raised, lang),
-        map=drawing.closeup(event, number) if drawing is not None else None,
+        map=drawing.closeup(event, number, min(ranked, _MARKED)) if drawing is not None else None,
         charts=tuple(_chart(page, e, event, number, shown) for e in seen[: page.charts] if shown),
         window=shown,
     )
@@ -240,7 +245,7 @@ def _inflows(page: _Page, events: Sequence[Event]) -> tuple[Chart, ...]:
 
 
 def _past(event: Event) -> dict[str, Any]:
-    return {"event": facts.current(event), "lost": facts.lost(event)}
+    return {"event": facts.current(event), "lost": facts.lost(event), "mean": facts.mean_flow(event)}
 
 
 def _now(data: xr.Dataset, events: Sequence[Event]) -> np.datetime64:

@@ -78,6 +78,15 @@ def lost(event: Event) -> Amount:
     )
 
 
+def mean_flow(event: Event) -> float:
+    """Return the mean flow of a leak from its start to its end, or to the last reading [m3/h]; NaN if there is no time.
+
+    Of a leak that is over the newest estimate is what was left at its end: about nothing.
+    """
+    hours = _hours(event.start, event.end if event.end is not None else event.data_until)
+    return lost(event).best / hours if hours > 0 else float("nan")
+
+
 def monthly(event: Event) -> float:
     """Return what the newest estimate of its flow loses in a month [m3]."""
     return current(event).flow_m3h * HOURS_A_MONTH

@@ -96,7 +96,7 @@ def properties(original: Event) -> dict[str, Any]:
         "zone_links": len(event.zone.links),
         "zone_length_m": finite(event.zone.length_m),
         "zone_probability": finite(event.zone.probability),
-        "sensors": " ".join(e.sensor for e in event.evidence),
+        "sensors": "; ".join(e.sensor for e in event.evidence),
         "model": event.model,
         "data_until": iso(event.data_until),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -60,9 +61,16 @@ class Language:
         """Return a share of one as a percentage."""
         if not math.isfinite(share):
             return "–"
-        least = 10.0**-digits
-        text = f"<{_HARD if self.gap else ''}{self.number(least, digits)}" if 0 < share * 100 < least / 2 else ""
-        return f"{text or self.number(share * 100, digits)}{self.gap}%"
+        least, value, sign = 10.0**-digits, share * 100, ""
+        if 0 < value < least / 2:  # neither none of it nor all of it
+            value, sign = least, "<"
+        elif 100 - least / 2 <= value < 100:
+            value, sign = 100 - least, ">"
+        return f"{sign}{self.gap if sign else ''}{self.number(value, digits)}{self.gap}%"
+
+    def estimate(self, value: float) -> str:
+        """Return a volume or a sum of money: three figures at most, which is more than an estimate bears."""
+        return self.number(float(f"{value:.3g}"))
 
     def length(self, metres: float) -> str:
         """Return a length along the streets."""
@@ -105,9 +113,19 @@ _FRENCH_PLOT = Words(
     months=("janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."),
 )
 
+
+def kept_together(text: str, code: str) -> str:
+    """Return a text with no-break spaces between numbers and what they count and, in French, before double signs."""
+    return re.sub(r"(?<=\{n\}) | (?=m³)" + ("| (?=[:;?!%»])" if code == "fr" else ""), _HARD, text)
+
+
+def _words(words: Mapping[str, str], code: str) -> Mapping[str, str]:
+    return {key: kept_together(text, code) for key, text in words.items()}
+
+
 LANGUAGES = {
-    "en": Language("en", ENGLISH, ENGLISH_PLOT, ",", ""),
-    "fr": Language("fr", FRENCH, _FRENCH_PLOT, _THIN, _HARD),
+    "en": Language("en", _words(ENGLISH, "en"), ENGLISH_PLOT, ",", ""),
+    "fr": Language("fr", _words(FRENCH, "fr"), _FRENCH_PLOT, _THIN, _HARD),
 }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from leakdetect.events import Event
 from leakdetect.report.language import Language
 from leakdetect.store import News
@@ -47,16 +49,20 @@ class Item:
     texts: tuple[str, ...]
 
 
-def headline(views: Sequence[Shown], timezone: str, lang: Language, news: News | None = None) -> str:
-    """Return the one sentence of what is new."""
-    when = (
-        lang.say("in_a_day") if news is None or news.is_day else lang.say("since", time=lang.time(news.since, timezone))
-    )
+def headline(
+    views: Sequence[Shown], now: np.datetime64, timezone: str, lang: Language, news: News | None = None
+) -> str:
+    """Return the one sentence of what is new; it names the last reading, since a page may be read late."""
+    if news is None or news.is_day:
+        when = lang.say("in_a_day", time=lang.time(now, timezone))
+    else:
+        when = lang.say("since", time=lang.time(news.since, timezone))
     new = [v for v in views if v.new]
     old = len(views) - len(new)
     total = lang.flow(sum(v.event.flow_m3h for v in (new or views)))
     if not new:
-        state = lang.count("open", len(views), flow=total) if views else lang.say("none_open")
+        place = _place(views[0], lang) if len(views) == 1 else ""
+        state = lang.count("open", len(views), flow=total, place=place) if views else lang.say("none_open")
         return f"{lang.say('nothing_new', when=when)} {state}"
     first = max(new, key=lambda v: v.event.flow_m3h)
     since, place = lang.date(first.event.start, timezone), _place(first, lang)

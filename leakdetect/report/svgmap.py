@@ -29,6 +29,7 @@ _SEEN = 1000.0  # steps of the grid across a closer view
 _MOST_NAMED = 150  # pipes of a zone, and sources, that have a title each
 _SHADES = 8  # of a zone with more pipes
 _PALE = 0.35  # shade of a district, in which no pipe is likelier than another
+_SHAPE = 1.4  # width over height of the room for the whole map
 _LABELLED = 80  # sensors beyond which they have no names on the whole map
 
 
@@ -139,8 +140,8 @@ class Drawing:
         inside &= (high[:, 1] >= box.y) & (low[:, 1] <= box.y + box.height)
         return path(a[inside], b[inside], float(grid))
 
-    def overview(self, events: Sequence[Event], pixels: float = 1040.0) -> Map:
-        """Return the whole network with every event."""
+    def overview(self, events: Sequence[Event], pixels: float = 680.0) -> Map:
+        """Return the whole network with every event; names are set for the narrowest sheet that shows them all."""
         zones = [stroke for number, event in enumerate(events) for stroke in self._zone(event, number)]
         zones.sort(key=lambda stroke: not stroke.area)
         numbers: list[Mark] = []
@@ -149,7 +150,7 @@ class Drawing:
             spot = self._spot(link)
             if spot is not None:
                 numbers.append(Mark(*spot, "event", link, colour(number), str(number + 1)))
-        labels = _Labels(self.box, self.box.width / pixels, 12.0)
+        labels = _Labels(self.box, max(self.box.width, self.box.height * _SHAPE) / pixels, 12.0)
         for mark in numbers:
             labels.block(mark.x, mark.y, 12)
         for mark in (*self.sensors, *self.sources):

@@ -11,13 +11,13 @@ ENGLISH = {
     "new_one": "New {when}: {what}, losing about {flow} m³/h since {since}{place}.",
     "new_many": "New {when}: {n} suspected leaks, losing about {flow} m³/h together. "
     "The largest, about {largest} m³/h, began {since}{place}.",
-    "place_pipe": ", most likely in pipe {link}",
+    "place_pipe": ", most likely near pipe {link}",
     "place_dma": ", in district {dma}",
     "nothing_new": "Nothing new {when}.",
-    "in_a_day": "in the last 24 hours",
+    "in_a_day": "in the 24 hours to {time}",
     "since": "since {time}",
     "none_open": "No suspected leak is open.",
-    "open_one": "One suspected leak is open, losing about {flow} m³/h.",
+    "open_one": "One suspected leak is open, losing about {flow} m³/h{place}.",
     "open_many": "{n} suspected leaks are open, losing about {flow} m³/h together.",
     "open_more_one": "One earlier suspected leak is still open.",
     "open_more_many": "{n} earlier suspected leaks are still open.",
@@ -70,9 +70,9 @@ ENGLISH = {
     "map": "Map",
     "map_alt": "Map of the network {network}: {links} links, {sensors} sensors; open events: {events}.",
     "map_none": "none",
-    "map_caption": "Numbers mark the most probable pipe of each event; coloured pipes are the zone to search, "
-    "darker where more probable.",
-    "map_event_alt": "Map of the zone of event {number}: {links} pipes, most probable pipe {link}.",
+    "map_caption": "Numbers mark the pipe of each event to begin with; coloured pipes are the zone to search, darker "
+    "where more probable.",
+    "map_event_alt": "Map of the zone of event {number}: {links} pipes, beginning with {link}.",
     "map_area_alt": "Map of the zone of event {number}: {links} pipes.",
     "key_pressure": "pressure, head or level sensor",
     "key_flow": "flow meter",
@@ -87,14 +87,14 @@ ENGLISH = {
     "sentence_zone_one": "With {probability} probability the leak lies in pipe {link}, {length} of street.",
     "sentence_zone_many": "With {probability} probability the leak lies in the {n} pipes of the zone, {length} of "
     "street "
-    "in all; {link} comes first.",
+    "in all; begin with {link}.",
     "sentence_area_one": "With {probability} probability it lies in the one pipe of the zone, {length} of street.",
     "sentence_area_many": "With {probability} probability it lies in the {n} pipes of the zone, {length} of street "
     "in all.",
     "sentence_dma": "Found in the inflow alone: it says how much and since when, not which pipe.",
     "sentence_district": "Found in the inflow of district {dma} alone: it says how much and since when, "
     "not which pipe.",
-    "candidates": "Pipes to search, most probable first",
+    "candidates": "Pipes to search, in this order",
     "rank": "Rank",
     "pipe": "Pipe",
     "between": "between nodes",
@@ -173,12 +173,15 @@ ENGLISH = {
     "history": "Repaired, closed and dismissed",
     "history_none": "No event has been repaired, closed or dismissed.",
     "lost_all": "Lost",
+    "mean_flow": "Mean flow",
     "first_pipe": "First pipe",
     # notes
     "notes": "How to read this page",
+    "note_next": "When the crew has looked, say what was found: leakdetect events DIR confirm, dismiss or repair, with "
+    "the event’s name as it stands under its heading.",
     "note_interval": "An 80% interval holds the true value in 8 of 10 cases.",
-    "note_probability": "Probabilities compare places, given that there is a leak in the network; the pipes are to "
-    "be searched in the order of the list.",
+    "note_probability": "Probabilities compare places, given that there is a leak in the network; begin with the "
+    "first pipe of the list, around which most of the probability lies, and go on to the likeliest of the others.",
     "note_lost": "Water lost: a burst is counted at its flow from its start to its raising, a growing leak as rising "
     "evenly from zero; from then on the flow goes evenly to the newest estimate. Water is priced at {price} a m³; "
     "a month has 730.5 hours.",
@@ -189,18 +192,18 @@ ENGLISH = {
 FRENCH = {
     "title": "Rapport de fuites",
     "as_of": "Mesures jusqu’au {time}",
-    "times_in": "heures de {timezone}",
+    "times_in": "fuseau horaire {timezone}",
     "model": "modèle {model}",
     "new_one": "Nouveau {when} : {what}, qui perd environ {flow} m³/h depuis le {since}{place}.",
     "new_many": "Nouveau {when} : {n} fuites présumées, qui perdent ensemble environ {flow} "
     "m³/h. La plus forte, environ {largest} m³/h, a commencé le {since}{place}.",
-    "place_pipe": ", le plus probablement sur la conduite {link}",
+    "place_pipe": ", le plus probablement près de la conduite {link}",
     "place_dma": ", dans le secteur {dma}",
     "nothing_new": "Rien de nouveau {when}.",
-    "in_a_day": "dans les dernières 24 heures",
+    "in_a_day": "sur les 24 heures jusqu’au {time}",
     "since": "depuis le {time}",
     "none_open": "Aucune fuite présumée n’est en cours.",
-    "open_one": "Une fuite présumée est en cours et perd environ {flow} m³/h.",
+    "open_one": "Une fuite présumée est en cours et perd environ {flow} m³/h{place}.",
     "open_many": "{n} fuites présumées sont en cours et perdent ensemble environ {flow} m³/h.",
     "open_more_one": "Une fuite présumée plus ancienne reste en cours.",
     "open_more_many": "{n} fuites présumées plus anciennes restent en cours.",
@@ -212,7 +215,7 @@ FRENCH = {
     "with_why": "{text} : {why}",
     "event_over": "Auparavant : {what}",
     "why_ended": "sa signature a pris fin",
-    "why_grown": "elle a grandi depuis qu’elle a été écartée",
+    "why_grown": "elle s’est aggravée depuis qu’elle a été écartée",
     "why_again": "mesures ou réparations arrivées tard",
     "flow_changed": "débit de {before} à {after} m³/h",
     "pipe_changed": "première conduite {after}, auparavant {before}",
@@ -222,7 +225,7 @@ FRENCH = {
     "confirmed": "confirmée",
     "dismissed": "écartée",
     "repaired": "réparée",
-    "closed": "close",
+    "closed": "clôturée",
     "is_new": "nouveau",
     "summary": "Fuites en cours",
     "number": "N°",
@@ -249,14 +252,14 @@ FRENCH = {
     "map": "Plan",
     "map_alt": "Plan du réseau {network} : {links} tronçons, {sensors} capteurs ; événements en cours : {events}.",
     "map_none": "aucun",
-    "map_caption": "Les numéros marquent la conduite la plus probable de chaque événement ; les conduites en couleur "
-    "forment la zone à rechercher, plus foncées là où la fuite est plus probable.",
-    "map_event_alt": "Plan de la zone de l’événement {number} : {links} conduites, la plus probable est {link}.",
+    "map_caption": "Les numéros marquent la conduite de chaque événement par où commencer ; les conduites en couleur "
+    "forment la zone de recherche, plus foncées là où la fuite est plus probable.",
+    "map_event_alt": "Plan de la zone de l’événement {number} : {links} conduites, à commencer par {link}.",
     "map_area_alt": "Plan de la zone de l’événement {number} : {links} conduites.",
     "key_pressure": "capteur de pression, de charge ou de niveau",
     "key_flow": "débitmètre",
     "key_source": "réservoir ou bâche",
-    "key_zone": "zone à rechercher",
+    "key_zone": "zone de recherche",
     "no_drawing": "Le modèle du réseau ne contient pas de coordonnées : il n’y a pas de plan.",
     "inflow": "Débit d’entrée",
     "inflow_bars": "Barres numérotées : la durée de chaque fuite.",
@@ -267,7 +270,7 @@ FRENCH = {
     "{length} "
     "de rue.",
     "sentence_zone_many": "Avec une probabilité de {probability}, la fuite se trouve sur les {n} conduites de la zone, "
-    "soit {length} de rue ; {link} vient en premier.",
+    "soit {length} de rue ; commencez par {link}.",
     "sentence_area_one": "Avec une probabilité de {probability}, elle se trouve sur la seule conduite de la zone, soit "
     "{length} de rue.",
     "sentence_area_many": "Avec une probabilité de {probability}, elle se trouve sur les {n} conduites de la zone, "
@@ -276,7 +279,7 @@ FRENCH = {
     "sentence_dma": "Trouvée par le seul débit d’entrée : il dit combien et depuis quand, pas sur quelle conduite.",
     "sentence_district": "Trouvée par le seul débit d’entrée du secteur {dma} : il dit combien et depuis quand, "
     "pas sur quelle conduite.",
-    "candidates": "Conduites à rechercher, de la plus à la moins probable",
+    "candidates": "Conduites à inspecter, dans cet ordre",
     "rank": "Rang",
     "pipe": "Conduite",
     "between": "entre les nœuds",
@@ -290,7 +293,7 @@ FRENCH = {
     "l’export CSV les contient toutes.",
     "evidence": "Ce que dit chaque capteur",
     "sensor": "Capteur",
-    "share": "Part de la preuve",
+    "share": "Poids dans le signalement",
     "others_one": "1 autre",
     "others_many": "{n} autres",
     "balance": "bilan en eau",
@@ -313,7 +316,7 @@ FRENCH = {
     "compteur qui surcompte : interrogez les gros abonnés et vérifiez le compteur avant de creuser.",
     "series": "Les mesures à l’appui",
     "series_note": "En haut : mesuré et attendu. En bas : mesuré moins attendu. Période : du {start} au {end}.",
-    "series_alt": "Capteur {sensor} ({share} de la preuve) : {quantity}, mesure et valeur attendue, et en dessous leur "
+    "series_alt": "Capteur {sensor} ({share} du poids) : {quantity}, mesure et valeur attendue, et en dessous leur "
     "différence, du {start} au {end} ; la fuite a commencé entre le {low} et le {high} et a été signalée le {raised}.",
     "quality": "Qualité des données",
     "quality_intro_one": "Un capteur, du {start} au {end}. Part du temps où ses mesures sont utilisables, et pourquoi "
@@ -332,7 +335,7 @@ FRENCH = {
     "head_q": "charge",
     "level_q": "niveau",
     "demand_q": "consommation",
-    "flags_meaning": "Ce que veulent dire les indicateurs",
+    "flags_meaning": "Ce que veulent dire ces anomalies",
     "missing": "absente",
     "stuck": "figée",
     "spike": "pic",
@@ -349,14 +352,18 @@ FRENCH = {
     "figures": "Indicateurs",
     "figures_note": "Depuis le {since}. Tous les indicateurs, et leur calcul : leakdetect kpi.",
     "between_values": "{low} à {high}",
-    "history": "Réparées, closes et écartées",
-    "history_none": "Aucun événement n’a été réparé, clos ou écarté.",
+    "history": "Réparées, clôturées et écartées",
+    "history_none": "Aucun événement n’a été réparé, clôturé ou écarté.",
     "lost_all": "Perdu",
+    "mean_flow": "Débit moyen",
     "first_pipe": "Première conduite",
     "notes": "Comment lire cette page",
+    "note_next": "Après la recherche, dites ce qui a été trouvé : leakdetect events DOSSIER confirm, dismiss ou "
+    "repair, avec le nom de l’événement tel qu’il figure sous son titre.",
     "note_interval": "Un intervalle à 80 % contient la vraie valeur 8 fois sur 10.",
-    "note_probability": "Les probabilités comparent les lieux, si fuite il y a sur le réseau ; les conduites sont à "
-    "rechercher dans l’ordre de la liste.",
+    "note_probability": "Les probabilités comparent les lieux, si fuite il y a sur le réseau ; commencez par la "
+    "première conduite de la liste, autour de laquelle la probabilité est la plus forte, puis suivez "
+    "les plus probables.",
     "note_lost": "Eau perdue : une rupture compte à son débit de son début à son signalement, une fuite progressive "
     "comme croissant régulièrement depuis zéro ; ensuite le débit rejoint régulièrement la dernière estimation. L’eau "
     "est comptée à {price} le m³ ; un mois a 730,5 heures.",

@@ -18,6 +18,7 @@ from leakdetect.kpi.figures import GROUPS
 from leakdetect.schema import SENSOR
 from leakdetect.web import shapes, view
 from leakdetect.web.asking import REFUSALS, Admin, Operator, Reader, ThePage, TheSite, address, event_of
+from leakdetect.web.series import series_of
 from leakdetect.web.words import texts
 
 router = APIRouter(prefix="/api", responses={k: v for k, v in REFUSALS.items() if k not in {400, 404, 409}})
@@ -50,6 +51,12 @@ def sites(page: ThePage, _user: Reader) -> list[shapes.SiteCard]:
 def events(site: TheSite) -> list[shapes.EventRow]:
     """Return the events of a site: those that may still run first."""
     return view.rows(site.results())
+
+
+@router.get("/sites/{site}/news", responses=_OF_SITE)
+def news(site: TheSite, lang: Lang = "en") -> shapes.News:
+    """Return what is new in one sentence."""
+    return view.news(site.results(), lang)
 
 
 @router.get("/sites/{site}/event", responses=_OF_SITE)
@@ -112,7 +119,7 @@ def series(
     if sensor not in set(results.data[SENSOR].values):
         raise HTTPException(404, "no such sensor")
     first, last = (_moment(text, results.site.timezone) for text in (since, until))
-    return view.series_of(results.data, sensor, first, last, points)
+    return series_of(results.data, sensor, first, last, points)
 
 
 @router.get("/sites/{site}/kpi", responses=_OF_SITE)

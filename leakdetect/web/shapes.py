@@ -73,8 +73,16 @@ class EventRow(_Shape):
     start: str
     end: str | None
     flow_m3h: float | None
+    mean_m3h: Annotated[float | None, Field(description="Mean flow from start to end, or to the last reading.")]
     lost_m3: float | None
     first_link: str | None
+
+
+class News(_Shape):
+    """What is new, in one sentence, and the time of the last reading."""
+
+    text: str
+    until: str | None
 
 
 class Evidence(_Shape):
@@ -107,6 +115,7 @@ class EventFull(EventRow):
     lost_high: float | None
     month_m3: float | None
     money: Annotated[float | None, Field(description="Worth of the water lost so far.")]
+    month_money: Annotated[float | None, Field(description="Worth of what the newest estimate loses in a month.")]
     currency: str
     zone_pipes: int
     zone_length_m: float | None

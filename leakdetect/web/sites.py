@@ -89,6 +89,8 @@ class Shown:
 
     def without_paths(self, said: object) -> str:
         """Return what is said of an error, this machine's folders and servers left out."""
+        if "://" in str(said):  # a database's URL, and its driver's words, tell where it is and who may enter
+            return "a database or server cannot be reached: 'leakdetect events' on this site tells which, and why"
         text = " ".join(str(said).split()).replace(str(self.folder), self.id)
         return _FOLDERS.sub("", text)
 

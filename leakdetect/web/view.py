@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
 
 from leakdetect.events import Event, iso
 from leakdetect.plot import colour, window
 from leakdetect.report import facts
 from leakdetect.report.geojson import finite
 from leakdetect.report.language import language
+from leakdetect.report.news import headline
 from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Map
 from leakdetect.schema import SENSOR, TIME, Flag
-from leakdetect.units import M3H, factor
 from leakdetect.web import shapes
 from leakdetect.web.sites import Results
 
 CANDIDATES = 10  # pipes listed of an event
 _WEEK = np.timedelta64(7, "D")
-_SECOND = np.timedelta64(1, "s")
-
-Floats = NDArray[np.float64]
 
 
 def _text(time: np.datetime64) -> str:
@@ -90,6 +86,7 @@ def _row(results: Results, raised: Event, number: int | None) -> dict[str, Any]:
         "start": _text(event.start),
         "end": iso(event.end),
         "flow_m3h": finite(event.flow_m3h),
+        "mean_m3h": finite(facts.mean_flow(raised)),
         "lost_m3": finite(facts.lost(raised).best),
         "first_link": event.candidates[0].link if event.candidates else None,
     }
@@ -101,6 +98,27 @@ def rows(results: Results) -> list[shapes.EventRow]:
     return [shapes.EventRow(**_row(results, event, i)) for i, event in enumerate(active)] + [
         shapes.EventRow(**_row(results, event, None)) for event in over
     ]
+
+
+@dataclass(frozen=True)
+class _Active:
+    """An event that may still run, as the sentence on top wants it."""
+
+    number: int
+    event: Event
+    new: bool
+    dma: str
+
+
+def news(results: Results, lang: str) -> shapes.News:
+    """Return the sentence that the report has on top, of the last day of readings."""
+    known = dict(zip(results.data[SENSOR].values.tolist(), results.data["dma"].values.tolist(), strict=True))
+    shown = []
+    for number, raised in enumerate(facts.in_order(results.events)[0], 1):
+        dma = next((known[e.sensor] for e in raised.evidence if e.sensor in known), "")
+        shown.append(_Active(number, facts.current(raised), facts.is_new(raised, results.now), dma))
+    text = headline(shown, results.now, results.site.timezone, language(lang))
+    return shapes.News(text=text, until=iso(results.now))
 
 
 def full(results: Results, event_id: str, history: Sequence[dict[str, Any]]) -> shapes.EventFull:
@@ -122,6 +140,7 @@ def full(results: Results, event_id: str, history: Sequence[dict[str, Any]]) -> 
         lost_high=finite(lost.high),
         month_m3=finite(facts.monthly(raised)),
         money=finite(lost.best * site.costs.water_per_m3),
+        month_money=finite(facts.monthly(raised) * site.costs.water_per_m3),
         currency=site.costs.currency,
         zone_pipes=len(event.zone.links),
         zone_length_m=finite(event.zone.length_m),
@@ -202,72 +221,3 @@ def quality_of(results: Results, runs: Sequence[dict[str, Any]]) -> shapes.Quali
     ]  # fmt: skip
     ends = (_text(times[0]), _text(times[-1])) if times.size else (None, None)
     return shapes.Quality(since=ends[0], until=ends[1], sensors=sensors, runs=told)
-
-
-def series_of(
-    data: xr.Dataset, sensor: str, since: np.datetime64 | None, until: np.datetime64 | None, points: int
-) -> shapes.Series:
-    """Return a sensor's readings between two times, in at most `points` buckets.
-
-    Parameters
-    ----------
-    data : Dataset
-        With the sensor among its own.
-    sensor : str
-    since, until : datetime64 or None
-        UTC; from the first and to the last reading where there is none.
-    points : int
-    """
-    one = data.sel({SENSOR: sensor})
-    times = one[TIME].values
-    first = int(np.searchsorted(times, since)) if since is not None else 0
-    last = int(np.searchsorted(times, until, side="right")) if until is not None else times.size
-    first, last = min(first, times.size), max(min(first, times.size), last)
-    one, shown = one.isel({TIME: slice(first, last)}), times[first:last]
-    size = max(-(-shown.size // points), 1)
-    starts = np.arange(0, shown.size, size)
-    quantity, unit = str(one["quantity"].values), str(one["unit"].values)
-    if quantity == "flow":
-        unit = "m3/h"
-    scale = M3H if quantity == "flow" else 1 / factor(quantity, unit)
-
-    def values(name: str) -> Floats:
-        if name not in one:
-            return np.full(shown.size, np.nan)
-        return np.asarray(one[name].values, dtype=np.float64) * scale
-
-    measured = values("reading")
-    usable = np.asarray(one["usable"].values if "usable" in one else np.isfinite(measured), dtype=np.float64)
-    step = int((times[1] - times[0]) / _SECOND) if times.size > 1 else 0
-    seconds = shown.astype("datetime64[s]").astype(np.int64)
-    ends = times[[0, -1]].astype("datetime64[s]").astype(np.int64) if times.size else np.zeros(2, dtype=np.int64)
-    return shapes.Series(
-        sensor=sensor,
-        quantity=quantity,
-        unit=unit,
-        first=int(ends[0]),
-        last=int(ends[1]),
-        step_s=step * size,
-        time=seconds[starts].tolist(),
-        measured=_plain(_mean(measured, starts)),
-        low=_plain(np.fmin.reduceat(measured, starts)) if starts.size else [],
-        high=_plain(np.fmax.reduceat(measured, starts)) if starts.size else [],
-        expected=_plain(_mean(values("expected"), starts)),
-        expected_sd=_plain(_mean(values("expected_sd"), starts)),
-        usable=_mean(usable, starts).round(4).tolist(),
-    )
-
-
-def _mean(values: Floats, starts: NDArray[np.int64]) -> Floats:
-    """Return the mean of the numbers in each bucket, NaN where there is none."""
-    if not starts.size:
-        return np.zeros(0)
-    there = np.isfinite(values)
-    count = np.add.reduceat(there.astype(np.float64), starts)
-    total = np.add.reduceat(np.where(there, values, 0.0), starts)
-    mean: Floats = np.divide(total, count, out=np.full(starts.size, np.nan), where=count > 0)
-    return mean
-
-
-def _plain(values: Floats) -> list[float | None]:
-    return [None if not np.isfinite(v) else float(f"{v:.6g}") for v in values.tolist()]

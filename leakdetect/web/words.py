@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from leakdetect.report.language import language
+from leakdetect.report.language import kept_together, language
 
 _SHARED = (
     "abrupt", "incipient", "open", "confirmed", "dismissed", "repaired", "closed", "is_new", "event", "status",
     "kind", "began", "ended", "raised", "flow", "map", "rank", "pipe", "length", "probability", "evidence",
     "sensor", "share", "quality", "quantity", "unit", "usable", "flow_q", "pressure_q", "head_q", "level_q",
-    "demand_q", "missing", "stuck", "spike", "range", "drift", "clock", "no_drawing", "candidates", "flags_meaning",
+    "demand_q", "missing", "stuck", "spike", "range", "drift", "clock", "candidates", "flags_meaning",
     "missing_meaning", "stuck_meaning", "spike_meaning", "range_meaning", "drift_meaning", "clock_meaning",
     "number", "key_zone", "key_pressure", "key_flow", "key_source", "lost_all", "first_pipe", "note_interval",
+    "per_month", "a_month", "cost_month", "why_ended", "why_grown",
 )  # fmt: skip
 
 _OWN = {
@@ -31,6 +32,7 @@ _OWN = {
     "computing": ("Computing from all readings …", "Calcul sur toutes les mesures …"),
     "failed": ("This did not work: {why}", "Échec : {why}"),
     "offline": ("Not connected: what you see may be old.", "Hors ligne : l’affichage peut dater."),
+    "no_events_open": ("No leak is open.", "Aucune fuite en cours."),
     "updated": ("Updated: {site}", "Mis à jour : {site}"),
     "site": ("Site", "Site"),
     "open_leaks": ("Open leaks", "Fuites en cours"),
@@ -56,7 +58,7 @@ _OWN = {
         "Glisser sur une partie pour l’agrandir ; + et − pour agrandir, flèches pour déplacer, 0 pour tout.",
     ),
     "map_of": ("Map of {name}: {events} open events", "Plan de {name} : {events} événements en cours"),
-    "map_event": ("Map of the zone to search", "Plan de la zone à rechercher"),
+    "map_event": ("Map of the zone to search", "Plan de la zone de recherche"),
     "chart_of": (
         "{sensor}, {quantity} in {unit}, {start} to {end}: {low} to {high} measured",
         "{sensor}, {quantity} en {unit}, du {start} au {end} : {low} à {high} mesurés",
@@ -69,9 +71,21 @@ _OWN = {
     "nothing_measured": ("No reading in this time.", "Aucune mesure sur cette période."),
     "between": ("{low} to {high}", "{low} à {high}"),
     "flow_raised": ("when raised", "au signalement"),
-    "month": ("if not repaired, a month", "sans réparation, par mois"),
-    "zone": ("Zone (pipes), probability", "Zone (conduites), probabilité"),
-    "zone_text": ("{length} m ({n}), {p}", "{length} m ({n}), {p}"),
+    "zone_text": ("pipes: {n}; probability: {p}", "conduites : {n} ; probabilité : {p}"),
+    "old": ("old", "ancien"),
+    "old_readings": (
+        "No newer readings: the last are of {time}.",
+        "Pas de mesures plus récentes : les dernières sont du {time}.",
+    ),
+    "unreachable": ("The server does not answer.", "Le serveur ne répond pas."),
+    "no_map": (
+        "No map: there is no network model, or it holds no coordinates.",
+        "Pas de plan : il n’y a pas de modèle du réseau, ou il ne contient pas de coordonnées.",
+    ),
+    "taken": ("new readings taken", "nouvelles mesures prises"),
+    "nothing new": ("nothing new", "rien de nouveau"),
+    "failed_run": ("failed", "échec"),
+    "why_raised": ("raised", "signalée"),
     "history": ("History", "Historique"),
     "who": ("Who", "Qui"),
     "what": ("What", "Quoi"),
@@ -91,7 +105,7 @@ _OWN = {
     "runs": ("Runs", "Passages"),
     "outcome": ("Outcome", "Résultat"),
     "meters_hidden": (
-        "Customers' meters are never shown on their own.",
+        "Customers’ meters are never shown on their own.",
         "Les compteurs des abonnés ne sont jamais montrés seuls.",
     ),
     "figure": ("Figure", "Indicateur"),
@@ -112,4 +126,6 @@ _OWN = {
 def texts(code: str) -> dict[str, str]:
     """Return the texts in a language, en or fr."""
     shared = language(code).words
-    return {key: shared[key] for key in _SHARED} | {key: pair[code == "fr"] for key, pair in _OWN.items()}
+    return {key: shared[key] for key in _SHARED} | {
+        key: kept_together(pair[code == "fr"], code) for key, pair in _OWN.items()
+    }

@@ -89,7 +89,12 @@ function listen() {
     else tell(say("updated", { site: state.sites.find((one) => one.id === site)?.name ?? site }));
   });
   let lost = false;
-  line.onopen = () => { if (lost) tell(""); lost = false; };
+  line.onopen = async () => {
+    if (!lost) return;
+    lost = false;
+    tell("");
+    if (!document.getElementById("word")) await show(false); // what was missed meanwhile
+  };
   line.onerror = () => { lost = true; tell(say("offline")); };
 }
 

@@ -32,7 +32,7 @@ export async function ask(path, body) {
     options.body = JSON.stringify(body);
     options.headers = { "Content-Type": "application/json", "X-CSRF-Token": state.me?.token ?? "login" };
   }
-  const answer = await fetch(path, options);
+  const answer = await fetch(path, options).catch(() => { throw new Refused(0, say("unreachable")); });
   const found = answer.status === 204 ? null : await answer.json();
   if (!answer.ok) throw new Refused(answer.status, String(found.detail ?? answer.status));
   return found;
@@ -60,10 +60,15 @@ export function number(value, digits) {
 }
 // Two figures are all that an estimate of a leak bears.
 export const flow = (value) => (value === null ? "–" : `${number(value, Math.abs(value) < 9.95 ? 1 : 0)}\u00a0m³/h`);
-export const percent = (share) =>
-  share === null || share === undefined
-    ? "–"
-    : new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(share);
+// A volume or a sum of money is no better known than the flow it is made of.
+export const estimate = (value) =>
+  value === null || value === undefined ? "–" : new Intl.NumberFormat(locale(), { maximumSignificantDigits: 3, maximumFractionDigits: 0, roundingPriority: "lessPrecision" }).format(value);
+export function percent(share) {
+  if (share === null || share === undefined) return "–";
+  const text = (value) => new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(value);
+  if (share > 0 && share < 0.005) return `<\u00a0${text(0.01)}`;
+  return share >= 0.995 && share < 1 ? `>\u00a0${text(0.99)}` : text(share);
+}
 
 export const zoneOf = (site) => state.sites.find((one) => one.id === site)?.timezone ?? "UTC";
 export function time(text, site, short = false) {
@@ -72,6 +77,9 @@ export function time(text, site, short = false) {
   const style = short ? { dateStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" };
   return new Intl.DateTimeFormat(locale(), { ...style, timeZone: zoneOf(site) }).format(when);
 }
+
+const OLD = 2 * 86400e3; // from which readings are no longer those of this morning
+export const isOld = (text) => Boolean(text) && Date.now() - Date.parse(text) > OLD;
 
 export const unit = (name) => name.replace("m3", "m³");
 

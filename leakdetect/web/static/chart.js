@@ -2,9 +2,12 @@
 
 import { button, h, locale, number, s, say, time, unit, zoneOf } from "./base.js";
 
-const HEIGHT = 300;
-const EDGE = { left: 56, right: 12, top: 10, bottom: 34 };
+const BODY = 280; // height without what stands above the curves
+const EDGE = { left: 56, right: 12, top: 24, bottom: 34 };
+const LANE = 14; // of an event above the curves
+const LANES = 8; // the newest events; the list has the others
 const STEPS = [300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 345600, 604800, 1209600, 2592000, 7776000, 15552000, 31104000];
+const MONTH = 2592000;
 
 function ticks(low, high, count) {
   const raw = (high - low) / count || 1;
@@ -13,6 +16,46 @@ function ticks(low, high, count) {
   const found = [];
   for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9; v += step) found.push(v);
   return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+}
+
+// Of the site's clock, as seconds; ticks stand at its midnights and firsts of months.
+function wall(seconds, zone) {
+  const parts = new Intl.DateTimeFormat("en", {
+    timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric",
+  }).formatToParts(seconds * 1000);
+  const of = (type) => Number(parts.find((part) => part.type === type).value);
+  return Date.UTC(of("year"), of("month") - 1, of("day"), of("hour"), of("minute"), of("second")) / 1000;
+}
+
+export function moments(first, last, step, zone) {
+  const utc = (local) => {
+    const near = local - (wall(local, zone) - local);
+    return local - (wall(near, zone) - near);
+  };
+  const begin = wall(first, zone);
+  const found = [];
+  if (step < MONTH) for (let l = Math.ceil(begin / step) * step; utc(l) <= last; l += step) found.push(utc(l));
+  else {
+    const months = Math.round(step / MONTH);
+    const date = new Date(begin * 1000);
+    const at = (k) => utc(Date.UTC(date.getUTCFullYear(), Math.floor(date.getUTCMonth() / months) * months + k * months, 1) / 1000);
+    for (let k = 0; at(k) <= last; k += 1) if (at(k) >= first) found.push(at(k));
+  }
+  return found;
+}
+
+// Events that run at the same time lie above each other, each a bar from its start to its end.
+export function lanes(events, first, last) {
+  const ends = [];
+  return events.flatMap((event) => {
+    const from = Date.parse(event.start) / 1000;
+    const to = event.end ? Date.parse(event.end) / 1000 : last;
+    if (from >= last || to <= first) return [];
+    let lane = ends.findIndex((end) => end <= from);
+    if (lane < 0) lane = ends.length;
+    ends[lane] = to;
+    return lane >= LANES ? [] : [{ event, from, to: Math.min(to, last), lane }];
+  });
 }
 
 function path(points) {
@@ -55,9 +98,14 @@ export function chartOf(series, site, events, window_) {
   const zone = zoneOf(site);
   const clock = (seconds, style) => new Intl.DateTimeFormat(locale(), { ...style, timeZone: zone }).format(seconds * 1000);
 
+  const bars = lanes(events.filter((event) => event.number), first, last);
+  const ceiling = EDGE.top + LANE * bars.reduce((most, bar) => Math.max(most, bar.lane + 1), 0);
+  const HEIGHT = BODY + ceiling;
+
   function draw() {
     const width = Math.max(svg.getBoundingClientRect().width, 200);
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    svg.style.height = `${HEIGHT}px`;
     if (!all.length) {
       svg.replaceChildren(s("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, say("nothing_measured")));
       return;
@@ -65,7 +113,7 @@ export function chartOf(series, site, events, window_) {
     const [low, high] = [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
     const pad = (high - low || 1) * 0.06;
     const x = (t) => EDGE.left + ((t - first) / span) * (width - EDGE.left - EDGE.right);
-    const y = (v) => EDGE.top + ((high + pad - v) / (high - low + 2 * pad)) * (HEIGHT - EDGE.top - EDGE.bottom);
+    const y = (v) => ceiling + ((high + pad - v) / (high - low + 2 * pad)) * (HEIGHT - ceiling - EDGE.bottom);
     const level = (list) => list.map((v) => (v === null ? null : y(v)));
     const xs = series.time.map((t) => x(t + series.step_s / 2));
     const line = (list) => path(list.map((v, i) => (v === null ? null : [xs[i], y(v)])));
@@ -73,20 +121,19 @@ export function chartOf(series, site, events, window_) {
     const step = STEPS.find((k) => k >= wanted) ?? STEPS.at(-1);
     const style = step < 86400 ? { hour: "2-digit", minute: "2-digit", day: "numeric", month: "numeric" }
       : step < 2592000 ? { day: "numeric", month: "short" } : { month: "short", year: "numeric" };
-    const marks = [];
-    for (let t = Math.ceil(first / step) * step; t <= last; t += step) marks.push(t);
+    const marks = moments(first, last, step, zone);
     const sides = ticks(low, high, 5);
-    const shades = events.filter((e) => e.number && Date.parse(e.start) / 1000 < last).map((e) => {
-      const from = Math.max(x(Math.max(Date.parse(e.start) / 1000, first)), EDGE.left);
-      const to = e.end ? Math.min(x(Date.parse(e.end) / 1000), width - EDGE.right) : width - EDGE.right;
-      return to > from ? [
-        s("rect", { class: "shade", x: from, y: EDGE.top, width: to - from, height: HEIGHT - EDGE.top - EDGE.bottom, fill: e.colour }),
-        s("path", { class: "onset", d: `M${from} ${EDGE.top}V${HEIGHT - EDGE.bottom}`, stroke: e.colour }),
-        s("text", { x: from + 4, y: EDGE.top + 12, fill: e.colour, class: "strong" }, String(e.number)),
-      ] : [];
+    const shades = bars.map(({ event, from, to, lane }) => {
+      const [a, b, above] = [Math.max(x(from), EDGE.left), x(to), lane * LANE + 4];
+      return [
+        s("path", { class: "bar", d: `M${a + 12} ${above + 5}H${Math.max(b, a + 14)}`, stroke: event.colour }),
+        s("text", { x: a, y: above + 9, fill: event.colour, class: "strong" }, String(event.number)),
+        from >= first ? s("path", { class: "onset", d: `M${a} ${above + 12}V${HEIGHT - EDGE.bottom}`, stroke: event.colour }) : null,
+      ].filter(Boolean);
     });
     svg.replaceChildren(
       ...shades.flat(),
+      s("text", { x: 4, y: ceiling - 8 }, unit(series.unit)),
       ...sides.found.flatMap((v) => [
         s("path", { class: "rule", d: `M${EDGE.left} ${y(v)}H${width - EDGE.right}` }),
         s("text", { x: EDGE.left - 6, y: y(v) + 4, "text-anchor": "end" }, number(v, sides.digits)),
@@ -104,7 +151,7 @@ export function chartOf(series, site, events, window_) {
   }
 
   // Choosing a part by dragging, by keys and by buttons: each asks the server for that part.
-  const pick = s("rect", { class: "pick", y: EDGE.top, height: HEIGHT - EDGE.top - EDGE.bottom, width: 0 });
+  const pick = s("rect", { class: "pick", y: ceiling, height: HEIGHT - ceiling - EDGE.bottom, width: 0 });
   let from = null;
   const at = (event) => {
     const shown = svg.getBoundingClientRect();

@@ -5,7 +5,7 @@ import { button, h, s, say } from "./base.js";
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function mapOf(view, label, go) {
-  if (!view.exists) return h("p", { class: "soft" }, say("no_drawing"));
+  if (!view.exists) return h("p", { class: "soft" }, say("no_map"));
   const [x0, y0, width, height] = view.box;
   let box = { x: x0, y: y0, w: width, h: height };
   const svg = s("svg", { class: "map", "aria-hidden": "true" },
@@ -23,6 +23,7 @@ export function mapOf(view, label, go) {
   function draw() {
     svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.w} ${box.h}`);
     const shown = svg.getBoundingClientRect();
+    svg.classList.toggle("bare", shown.width < 500 && view.labels.length > 20 && box.w > width / 3);
     if (shown.width) svg.style.setProperty("--px", String(Math.max(box.w / shown.width, box.h / shown.height)));
   }
   function zoom(by, px = 0.5, py = 0.5) {
@@ -68,6 +69,7 @@ export function mapOf(view, label, go) {
     else return;
     event.preventDefault();
   }
+  svg.style.setProperty("--shape", String(width / height));
   new ResizeObserver(draw).observe(svg);
   draw();
   return h("div", { class: "figure" },

@@ -1,40 +1,46 @@
 // One function a page: it asks for what it shows and returns its elements.
 
-import { ask, button, chip, flow, h, link, number, percent, say, siteUrl, state, table, tag, tell, time, unit } from "./base.js";
+import { ask, button, chip, estimate, flow, h, isOld, link, number, percent, say, siteUrl, state, table, tag, tell, time, unit } from "./base.js";
 import { chartOf } from "./chart.js";
 import { mapOf } from "./map.js";
 
 const right = (text) => ({ text, right: true });
 const left = (text) => ({ text });
+// What leakdetect itself notes is in English; people's words stay as they are.
+const outcome = (text) => (text === "failed" ? say("failed_run") : say(text));
+const REASONS = { raised: "why_raised", "its signature has ended": "why_ended", "has grown since it was dismissed": "why_grown" };
+const reason = (change) => (change.run !== null && REASONS[change.why] ? say(REASONS[change.why]) : change.why || "–");
 
 export async function overview() {
   state.sites = await ask("/api/sites");
   const rows = state.sites.map((site) => [
     h("a", { href: link(site.id, "events") }, site.name),
-    site.error ? h("span", { class: "bad" }, site.error) : String(site.open),
-    site.new ? tag(String(site.new), "new") : "0",
-    flow(site.flow_m3h), percent(site.usable), time(site.until, site.id),
-    `${time(site.last_run, site.id)} ${site.outcome}`,
+    site.until === null ? h("span", { class: "bad" }, site.error) : String(site.open),
+    site.until === null ? "–" : site.new ? tag(String(site.new), "new") : "0",
+    site.until === null ? "–" : flow(site.flow_m3h), percent(site.usable),
+    [time(site.until, site.id), isOld(site.until) ? [" ", tag(say("old"), "open")] : null],
+    [time(site.last_run, site.id), h("br"), outcome(site.outcome), site.until && site.error ? h("div", { class: "bad" }, site.error) : null],
   ]);
   const heads = [left(say("site")), left(say("open_leaks")), left(say("new")), right(say("flow")), right(say("usable_week")), left(say("until")), left(say("last_run"))];
   return { title: say("sites"), parts: [table(say("sites"), heads, rows)] };
 }
 
-function eventTable(site, events) {
-  if (!events.length) return h("p", {}, say("no_events"));
-  const heads = [left(say("event")), left(say("status")), left(say("kind")), left(say("began")), left(say("ended")), right(say("flow")), right(say("lost_all")), left(say("first_pipe"))];
+function eventTable(site, events, everything) {
+  if (!events.length) return h("p", {}, say(everything ? "no_events" : "no_events_open"));
+  const heads = [left(say("event")), left(say("status")), left(say("kind")), left(say("began")), ...(everything ? [left(say("ended"))] : []), right(say("flow")), right(say("lost_all")), left(say("first_pipe"))];
   return table(say("events"), heads, events.map((e) => [
     [chip(e), " ", h("a", { href: link(site, "event", { id: e.id }) }, e.id), e.new ? tag(say("is_new"), "new") : null],
-    tag(say(e.status), e.status), say(e.kind), time(e.start, site, true), time(e.end, site, true), flow(e.flow_m3h),
-    e.lost_m3 === null ? "–" : `${number(e.lost_m3, 0)}\u00a0m³`, e.first_link ?? "–",
+    tag(say(e.status), e.status), say(e.kind), time(e.start, site, true), ...(everything ? [time(e.end, site, true)] : []),
+    flow(e.number ? e.flow_m3h : e.mean_m3h), `${estimate(e.lost_m3)}\u00a0m³`, e.first_link ?? "–",
   ]));
 }
 
 export async function events(site, query) {
-  const [found, map] = await Promise.all([ask(siteUrl(site, "events")), ask(siteUrl(site, "map"))]);
+  const asked = [siteUrl(site, "events"), siteUrl(site, "map"), siteUrl(site, "news", { lang: state.lang })];
+  const [found, map, news] = await Promise.all(asked.map((path) => ask(path)));
   const running = found.filter((e) => e.number);
   const everything = query.get("show") === "all";
-  const list = h("div", {}, eventTable(site, everything ? found : running));
+  const list = h("div", {}, eventTable(site, everything ? found : running, everything));
   const choice = h("select", { id: "show", change: () => { location.hash = link(site, "events", choice.value === "all" ? { show: "all" } : {}); } },
     h("option", { value: "open", selected: !everything }, `${say("only_open")} (${running.length})`),
     h("option", { value: "all", selected: everything }, `${say("all")} (${found.length})`));
@@ -46,6 +52,8 @@ export async function events(site, query) {
   return {
     title: say("events"),
     parts: [
+      h("p", { class: "headline" }, news.text),
+      isOld(news.until) ? h("p", { class: "bad" }, say("old_readings", { time: time(news.until, site) })) : null,
       h("p", { class: "choice" }, h("label", { for: "show" }, say("show")), " ", choice), list,
       h("h2", {}, say("map")), mapOf(map, say("map_of", { name, events: String(running.length) }), go),
     ],
@@ -58,27 +66,30 @@ export async function event(site, query, refresh) {
   const id = query.get("id") ?? "";
   const [e, map] = await Promise.all([ask(siteUrl(site, "event", { id })), ask(siteUrl(site, "map", { id }))]);
   const between = (low, high) => say("between", { low, high });
-  const money = e.money === null ? "" : `${number(e.money, 0)}\u00a0${e.currency}`;
+  const money = (value) => `${estimate(value)}\u00a0${e.currency}`;
   const facts = h("dl", { class: "facts" },
     fact(say("status"), say(e.status), say(e.kind)),
     fact(say("began"), time(e.start, site), between(time(e.start_low, site), time(e.start_high, site))),
     fact(say("raised"), time(e.raised_at, site)),
     e.end ? fact(say("ended"), time(e.end, site)) : null,
     fact(say("flow"), flow(e.flow_m3h), `${between(flow(e.flow_low), flow(e.flow_high))} · ${flow(e.flow_raised_m3h)} ${say("flow_raised")}`),
-    fact(say("lost_all"), `${number(e.lost_m3, 0)}\u00a0m³`, `${money} · ${number(e.month_m3, 0)}\u00a0m³ ${say("month")}`),
-    e.zone_pipes ? fact(say("zone"), say("zone_text", { n: String(e.zone_pipes), length: number(e.zone_length_m, 0), p: percent(e.zone_probability) })) : null);
+    fact(say("lost_all"), `${estimate(e.lost_m3)}\u00a0m³`, `${between(estimate(e.lost_low), estimate(e.lost_high))}\u00a0m³ · ${money(e.money)}`),
+    e.number ? fact(say("per_month"), say("cost_month", { cost: money(e.month_money) }), say("a_month", { volume: estimate(e.month_m3) })) : null,
+    e.zone_pipes ? fact(say("key_zone"), `${number(e.zone_length_m, 0)}\u00a0m`, say("zone_text", { n: String(e.zone_pipes), p: percent(e.zone_probability) })) : null);
   const see = (sensor) => h("a", { href: link(site, "series", { sensor, since: e.window[0] ?? "", until: e.window[1] ?? "" }) }, sensor);
   const parts = [
-    h("p", {}, h("a", { href: link(site, "events") }, `← ${say("back")}`)), facts, word(site, e, refresh),
+    h("p", { class: "choice" }, h("a", { href: link(site, "events") }, `← ${say("back")}`),
+      state.me.role === "reader" ? null : button(say("say"), () => document.querySelector("#word input").focus(), { id: "to-word" })), facts,
     map.exists ? [h("h2", {}, say("map")), mapOf(map, say("map_event"), null)] : null,
     e.candidates.length ? [h("h2", {}, say("candidates")),
       table(say("candidates"), [left(say("pipe")), right(say("rank")), right(say("probability")), right(`${say("length")} (m)`)],
         e.candidates.map((c, i) => [c.link, String(i + 1), percent(c.probability), number(c.length_m, 0)]), true)] : null,
+    word(site, e, refresh),
     e.evidence.length ? [h("h2", {}, say("evidence")),
       table(say("evidence"), [left(say("sensor")), right(say("share"))], e.evidence.map((v) => [see(v.sensor), percent(v.share)]), true)] : null,
     e.history.length ? [h("h2", {}, say("history")),
       table(say("history"), [left(say("when")), left(say("who")), left(say("what")), left(say("pipe")), left(say("why"))],
-        e.history.map((c) => [time(c.at, site), c.run === null ? c.by : say("run", { n: String(c.run) }), say(c.status), c.link || "–", c.why || "–"]))] : null,
+        e.history.map((c) => [time(c.at, site), c.run === null ? c.by : say("run", { n: String(c.run) }), say(c.status), c.link || "–", reason(c)]))] : null,
     h("p", { class: "soft" }, say("note_interval")),
   ];
   return { title: `${say("event")} ${e.id}`, parts };
@@ -109,7 +120,7 @@ function word(site, e, refresh) {
     h("fieldset", {}, h("legend", {}, say("say")), radio("confirmed", say("confirm")), radio("dismissed", say("dismiss")), radio("repaired", say("repair"))),
     h("label", {}, say("say_pipe"), h("input", { name: "pipe", list: "pipes", maxlength: 200, autocomplete: "off" })), pipes,
     h("label", {}, say("say_time"), h("input", { name: "time", type: "datetime-local" })),
-    h("label", { class: "wide" }, say("why"), h("input", { name: "why", maxlength: 1000, autocomplete: "off" })),
+    h("label", { class: "wide" }, say("remark"), h("input", { name: "why", maxlength: 1000, autocomplete: "off" })),
     h("button", { type: "submit" }, say("save")), note);
   return form;
 }
@@ -148,7 +159,7 @@ export async function quality(site) {
     h("a", { href: link(site, "series", { sensor: one.name }) }, one.name), say(`${one.quantity}_q`), unit(one.unit),
     h("span", { class: one.usable < 0.9 ? "bad" : null }, percent(one.usable)), ...flags.map((flag) => (one.flags[flag] > 0 ? percent(one.flags[flag]) : "–")),
   ]);
-  const runs = found.runs.map((run) => [String(run.number), time(run.started, site), run.outcome, time(run.until, site), run.new === null ? "–" : String(run.new), percent(run.usable), run.note || "–"]);
+  const runs = found.runs.map((run) => [String(run.number), time(run.started, site), outcome(run.outcome), time(run.until, site), run.new === null ? "–" : String(run.new), percent(run.usable), run.note || "–"]);
   return {
     title: say("quality"),
     parts: [
