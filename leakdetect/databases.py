@@ -9,6 +9,24 @@ from leakdetect.secrets import filled, is_name
 
 _DRIVERS = {"postgresql": "postgresql+pg8000"}
 _PARTS = ("username", "password", "host", "database")
+_CODES = ("08", "57P", "53300")
+"""SQLSTATE of a lost connection, of a server that stops or begins, of one with too many clients."""
+_AWAY = (
+    "can't create a connection", "can't connect", "could not connect", "connection refused", "connection is closed",
+    "closed the connection", "communication error", "gone away", "lost connection", "network error", "timed out",
+    "timeout", "is locked",
+)  # fmt: skip
+
+
+def is_away(error: sa.exc.SQLAlchemyError) -> bool:
+    """Say whether a database is not there, or held by another process: what was asked may be asked again."""
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    said = error.orig.args[0] if error.orig is not None and error.orig.args else ""
+    known = said if isinstance(said, dict) else {}  # as pg8000 has what a server says
+    code = str(known.get("C") or getattr(error.orig, "sqlstate", None) or "")
+    text = str(known.get("M", error.orig)).lower()
+    return error.connection_invalidated or code.startswith(_CODES) or any(word in text for word in _AWAY)
 
 
 def database_url(written: str, key: str) -> sa.URL:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from leakdetect.errors import InputError, LeakdetectError, MissingFileError
+from leakdetect.errors import InputError, LeakdetectError, MissingFileError, UnavailableError
 
 _NOT_HERE = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}
 
@@ -53,6 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o666 & ~_umask())
+        with part.open("rb") as file:  # or power that fails leaves the new name, and nothing in it
+            os.fsync(file.fileno())
         part.replace(path)
     except LeakdetectError:  # some are OSErrors too, and say what is wrong themselves
         raise
@@ -68,7 +70,7 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    InputError
+    UnavailableError
         If another run is in it.
     """
     place = _locked(folder)
@@ -93,7 +95,7 @@ def _lock(path: Path, folder: Path, flags: int) -> int:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(place)
-        raise InputError(f"{folder}: another run is under way here: try again when it has finished") from None
+        raise UnavailableError(f"{folder}: another run is under way here: try again when it has finished") from None
     except OSError:
         os.close(place)
         raise

@@ -41,6 +41,14 @@ class Topic(Block):
     value: str = "value"
     """Key of the reading."""
 
+    @field_validator("topic")
+    @classmethod
+    def _is_filter(cls, topic: str) -> str:
+        *before, last = topic.split("/")
+        if any("#" in level for level in before) or any({"+", "#"} & {*s} for s in (*before, last) if len(s) > 1):
+            raise ValueError("topic: + and # stand for whole levels, and # for the last: write a/+/b or a/#")
+        return topic
+
     def named(self, topic: str, said: str) -> str:
         """Return the sensor's name; IndexError where the topic has no such level."""
         levels = topic.split("/")
@@ -163,6 +171,14 @@ class Alert(Block):
         for key in ("password", "key"):
             _secret(getattr(self, key), key)
         return self
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _end(cls, hours: str) -> str:
+        first, _, last = hours.partition("-")
+        if hours and first == last:
+            raise ValueError("quiet_hours: begin and end are the same: nothing would ever be told")
+        return hours
 
     @field_validator("template")
     @classmethod

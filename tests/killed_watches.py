@@ -17,7 +17,7 @@ from time import monotonic
 
 from leakdetect.errors import InputError
 from leakdetect.store import database
-from leakdetect.watch import series, sources, watch, watching
+from leakdetect.watch import patience, series, sources, watch
 from leakdetect.watch.sources import Dropped
 
 
@@ -34,7 +34,7 @@ def follow(folder: Path, drop: Path, *, until_empty: bool) -> None:
 
 def main() -> None:
     folder, drop, other = map(Path, sys.argv[1:])
-    sources._SETTLED, series._APART, watching._AGAIN, database._WAIT = 0.0, 0.05, 0.02, 0.05
+    sources._SETTLED, series._APART, patience.AGAIN, database._WAIT = 0.0, 0.05, 0.02, 0.05
     begun = monotonic()
     for _ in range(2):  # loads all that a watch needs
         begun = monotonic()

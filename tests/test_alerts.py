@@ -11,6 +11,7 @@ import sqlite3
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from leakdetect.alerts.ways import signature
 from leakdetect.alerts.words import text
 from leakdetect.errors import SiteError, UnavailableError
 from leakdetect.events import Event, Status
-from leakdetect.live import FILLED, Alert
+from leakdetect.live import FILLED, Alert, Topic
 from leakdetect.site import load_site
 from leakdetect.store import Outcome, Progress, Quiet, Store
 
@@ -145,6 +146,78 @@ def test_what_was_sent_is_noted_although_the_store_is_locked(
     other.close()
     assert len(Hook.got) == 1
     assert [m.sent is not None for m in messages(site)] == [True]
+
+
+def test_quiet_hours_that_end_in_the_hour_that_autumn_repeats_have_an_end() -> None:
+    """Put off until a time that is past, it would be asked for again and again."""
+    alert = Alert(name="a", command=["x"], quiet_hours="22:00-02:30")
+    again = datetime(2026, 10, 25, 1, 15, tzinfo=UTC)  # 02:15 for the second time
+    assert quiet_until(alert, "Europe/Paris", again) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    left_out = datetime(2026, 3, 29, 0, 45, tzinfo=UTC)  # 01:45; there is no 02:30
+    over = quiet_until(alert, "Europe/Paris", left_out)
+    assert over is not None
+    assert left_out < over <= datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+
+
+def test_quiet_hours_of_a_whole_day_are_refused() -> None:
+    with pytest.raises(ValueError, match="nothing would ever be told"):
+        Alert(name="a", command=["x"], quiet_hours="08:00-08:00")
+
+
+@pytest.mark.parametrize("topic", ["a/#/b", "a/b#", "a+/b"])
+def test_topics_that_no_broker_knows_are_refused(topic: str) -> None:
+    """The client's thread would end of it, and nobody would know."""
+    assert Topic(topic="+/a/#").topic == "+/a/#"
+    with pytest.raises(ValueError, match="whole levels"):
+        Topic(topic=topic)
+
+
+def test_who_is_told_is_as_site_toml_has_it_now_and_no_error_ends_the_sending(site: Path, hook: str) -> None:
+    told, sites = list[str](), list[Any]()
+
+    def now() -> Any:
+        if len(sites) < 2:
+            sites.append(None)
+            raise KeyError("unforeseen")
+        return load_site(site)
+
+    configure(site, f'name = "ops"\nwebhook = "{hook}"')
+    pipeline.detect(site, None, day(88))
+    with telling.Sender(now, told.append) as sender:
+        while not Hook.got:
+            sender.look()
+            time.sleep(0.02)
+    assert told == ["alerts: KeyError: 'unforeseen'; trying again"]
+
+
+@pytest.mark.parametrize("secret", ["https://example.org/T0K3N next", "https://example.org:T0K3N/x"])
+def test_a_webhook_that_is_none_is_not_shown(site: Path, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    configure(site, 'name = "ops"\nwebhook = "${HOOK}"')
+    monkeypatch.setenv("HOOK", secret)
+    assert telling.test(load_site(site)) == [("ops", "webhook: is no https://host/path")]
+
+
+def test_a_command_gets_utf_8_whatever_the_locale_and_may_say_what_it_likes(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys; sys.stdin.buffer.read().decode(); sys.stderr.buffer.write(b'\\xff'); sys.exit(3)"
+    configure(site, f'name = "ops"\nlanguage = "fr"\ncommand = ["{sys.executable}", "-c", "{script}"]')
+    monkeypatch.setattr("locale.getencoding", lambda: "ascii")
+    assert telling.test(load_site(site)) == [("ops", "the command left with 3: \ufffd")]
+
+
+def test_what_is_new_is_said_although_alerts_must_wait(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(site, 'name = "ops"\ncommand = ["true"]')
+
+    def locked(_: Any) -> Any:
+        raise UnavailableError("leakdetect.db: locked")
+
+    monkeypatch.setattr("leakdetect.alerts.deliver", locked)
+    code, _, err = Command(monkeypatch, capsys)("detect", site, "--to", "2024-03-27")
+    assert code == 10
+    assert "alerts wait: leakdetect.db: locked" in err
 
 
 def test_signature_is_that_of_rfc_2104() -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import xarray as xr
 from pydantic import ValidationError
 
-from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError
+from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError, UnreachableError
 from leakdetect.readings import load, sql
 from leakdetect.site import ReadingsBlock, Site
 
@@ -243,6 +243,6 @@ def test_postgresql_tells_no_secret(tmp_path: Path, url: str, monkeypatch: pytes
         load(site(tmp_path, block(url=url, **LONG)))
     assert "hunter2" not in str(caught.value)
     dead = "postgresql://${PG_USER}:${PG_PASSWORD}@127.0.0.1:9/none"
-    with pytest.raises(ReadingsError, match=r"127.0.0.1:9/none.*is the server up") as caught:
+    with pytest.raises(UnreachableError, match=r"127.0.0.1:9/none.*is the server up") as caught:
         load(site(tmp_path, block(url=dead, **LONG)))
     assert "hunter2" not in str(caught.value)

@@ -11,8 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from hypothesis import strategies as st
 
 from leakdetect import pipeline
 from leakdetect.errors import InputError, UnavailableError
+from leakdetect.files import alone
 from leakdetect.live import Topic
 from leakdetect.netcdf import load_series, series_until
-from leakdetect.readings import load
+from leakdetect.readings import Sensors, load, load_with_sensors
 from leakdetect.readings.spool import Batch, Spool
 from leakdetect.schema import TIME
 from leakdetect.site import load_site
@@ -37,9 +38,9 @@ from leakdetect.store import encode, open_store
 from leakdetect.vault import Vault
 from leakdetect.watch import Watch
 from leakdetect.watch import watch as watching
-from leakdetect.watch.messages import Raw, RefusedError, from_lines, from_message
+from leakdetect.watch.messages import Decoder, Raw, RefusedError, from_lines, from_message
 from leakdetect.watch.recent import Recent
-from leakdetect.watch.sources import Arrival
+from leakdetect.watch.sources import Arrival, Dropped
 
 _MAIN = "from leakdetect.cli import main; main()"
 LAST = 90
@@ -218,7 +219,7 @@ def locked(folder: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leakdetect.store.database._WAIT", 0.02)
-    monkeypatch.setattr("leakdetect.watch.watching._AGAIN", 0.02)
+    monkeypatch.setattr("leakdetect.watch.patience.AGAIN", 0.02)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -254,6 +255,99 @@ def test_a_store_that_is_locked_is_waited_for(site: Path, fitted_district: Path,
     assert kept(site) == at_once(fitted_district, tmp_path / "other", day(88))
     with open_store(load_site(site)) as store:  # type: ignore[union-attr]
         assert [m.body["kind"] for m in store.messages()] == ["raised"]
+
+
+class Said:
+    """Gives what it is told to; calls what it is given in between."""
+
+    def __init__(self, *parts: list[Raw] | Callable[[], object]) -> None:
+        self.parts = list(parts)
+
+    def take(self, _wait: float) -> Arrival | None:
+        if not self.parts:
+            return None
+        part = self.parts.pop(0)
+        if isinstance(part, list):
+            return Arrival(part)
+        part()
+        return Arrival(())
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("what", ["site.toml", "repairs.csv"])
+def test_a_file_that_is_being_edited_does_not_end_the_watch(site: Path, what: str) -> None:
+    told = list[str]()
+    if what == "repairs.csv":
+        toml = (site / "site.toml").read_text()
+        (site / "site.toml").write_text(f'repairs = "repairs.csv"\n{toml}')
+        (site / what).write_text("link,time\n")
+    good = (site / what).read_text()
+    rows = raws(day(FIT), day(FIT + 2))
+    with watching(site, told.append) as watched:
+        watched.advance()
+
+        def mend() -> None:
+            assert len(told) == 1
+            (site / what).write_text(good)
+
+        source = Said(rows[:24], lambda: (site / what).write_text(f"{good}link,nonsense\n"), rows[24:], mend)
+        list(watched.follow(source, lambda: False))
+    assert what in told[0]
+    assert "readings are kept meanwhile" in told[0]
+    assert kept(site)[2] == day(FIT + 2) - np.timedelta64(1, "h")
+
+
+def test_who_holds_up_the_store_does_not_hold_up_readings(site: Path) -> None:
+    """After the first attempt it is only asked whether the store is free."""
+    pipeline.detect(site)
+    with open_store(load_site(site)) as store, locked(site):  # type: ignore[union-attr]
+        seen = list[float]()
+        with pytest.MonkeyPatch.context() as patch:
+            real = sqlite3.connect
+
+            def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+                connection = real(*args, **more)
+                connection.set_trace_callback(lambda sql: seen.append(sql) if "busy" in sql else None)
+                return connection
+
+            patch.setattr(sqlite3.dbapi2, "connect", connect)
+            with pytest.raises(UnavailableError, match="is locked"):
+                store.claim(wait=0.0)
+        assert seen == ["PRAGMA busy_timeout = 0"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_sensor_that_fell_silent_while_nobody_watched_is_told(site: Path) -> None:
+    toml = (site / "site.toml").read_text()
+    block = '[[readings]]\nglob = "other.csv"\nquantity = "flow"\nunit = "m3/h"\n'
+    (site / "site.toml").write_text(f'{toml}{block}[[alerts]]\nname = "a"\ncommand = ["false"]\n')
+    hours = pd.date_range(pd.Timestamp(day(FIT - 2)), periods=24, freq="1h")
+    pd.DataFrame({"time": hours, "other": 1.0}).to_csv(site / "other.csv", index=False)
+    pipeline.detect(site)
+    told = list[str]()
+    for _ in range(2):
+        with watching(site, told.append) as watched:
+            watched.advance()
+    assert [line.split()[0] for line in told] == ["other", "other"]
+    with open_store(load_site(site)) as store:  # type: ignore[union-attr]
+        assert [m.body["sensor"] for m in store.messages()] == ["other"]  # of one silence once
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_watch_begins_when_another_run_has_ended(site: Path) -> None:
+    told, other = list[str](), ExitStack()
+    other.enter_context(alone(site))
+
+    def tell(line: str) -> None:
+        told.append(line)
+        other.close()
+
+    with watching(site, tell):
+        assert len(told) == 1
+    assert "another run is under way" in told[0]
 
 
 @pytest.mark.usefixtures("impatient")
@@ -312,8 +406,6 @@ def test_the_command_takes_lines(site: Path) -> None:
 
 
 def test_a_folder(site: Path, tmp_path: Path) -> None:
-    from leakdetect.watch.sources import Dropped
-
     drop, told = tmp_path / "drop", list[str]()
     drop.mkdir()
     table = pd.DataFrame(raws(day(FIT), day(FIT + 1)))
@@ -333,6 +425,27 @@ def test_a_folder(site: Path, tmp_path: Path) -> None:
         source.take(0.2)
     assert "no column 'time'" in (drop / "refused" / "c.csv.why").read_text()
     assert (drop / "d.csv.part").exists()
+
+
+def test_files_that_may_not_be_read_or_go_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakdetect.watch.sources._SETTLED", 0.0)
+    told, real = list[str](), Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path.name == "a.jsonl":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        path.unlink()
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    (tmp_path / "a.jsonl").touch()
+    source = Dropped(tmp_path, told.append, told.append)
+    assert source.take(0.0) == Arrival(())
+    assert "Permission denied" in (tmp_path / "refused" / "a.jsonl.why").read_text()
+    (tmp_path / "b.jsonl").touch()
+    assert source.take(0.0) == Arrival(())
+    assert len(told) == 1
+    assert sorted(p.name for p in tmp_path.rglob("b*")) == []
 
 
 # -- the journal -------------------------------------------------------------------------------------------------
@@ -386,6 +499,17 @@ def test_a_record_that_is_not_whole_is_not_read(lost: int) -> None:
         later.append(batch(3, 200), np.array([False, False]))
         later.close()
         assert len(spooled(later)) == len(whole) + 3
+
+
+def test_zeros_that_a_power_failure_left_are_not_read(tmp_path: Path) -> None:
+    """Room had been given to the file, and nothing was written there yet."""
+    spool = Spool(tmp_path / "stream", Vault(tmp_path / "key"))
+    spool.append(batch(10), np.array([False, False]))
+    whole = spooled(spool)
+    spool.close()
+    [path] = (tmp_path / "stream").iterdir()
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    assert spooled(spool) == whole
 
 
 def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,6 +570,37 @@ def test_messages(rule: dict[str, str], topic: str, payload: Any, found: Any) ->
         assert list(from_message(topic, json.dumps(payload).encode(), told)) == found
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"time": 1711929600, "sensor": ["meter"], "value": 1}', "a sensor that site.toml does not know"),
+        ('{"time": 1711929600, "sensor": "meter", "value": 1' + 400 * "0" + "}", "a number that is too large"),
+        ('{"time": "0001-01-01T00:00+14:00", "sensor": "meter", "value": 1}', "a time that is not ISO 8601"),
+        ('{"time": "1830-01-01", "sensor": "meter", "value": 1}', "a time before 1970"),
+        ('{"time": "3000-01-01", "sensor": "meter", "value": 1}', "more than a day ahead"),
+        ('{"time": 9999999999999, "sensor": "meter", "value": 1}', "more than a day ahead"),
+        (100_000 * "[", "a line that is not"),
+    ],
+)
+def test_nothing_that_is_said_ends_the_watch(line: str, why: str, xr_sensors: Sensors) -> None:
+    told: list[str] = []
+    decoder, good = Decoder(xr_sensors, told.append), b'{"time": 1711929600, "sensor": "meter", "value": 1}'
+    found = decoder.batch(from_lines([line.encode(), good], decoder.refuse))
+    assert found.time.tolist() == [1_711_929_600 * 10**9]
+    [said] = told
+    assert why in said
+
+
+def test_a_message_of_brackets_is_refused() -> None:
+    with pytest.raises(RefusedError):
+        list(from_message("x", 100_000 * b"[", Topic(topic="x")))
+
+
+@pytest.fixture
+def xr_sensors(fitted_district: Path) -> Sensors:
+    return load_with_sensors(load_site(fitted_district))[1]
+
+
 def test_times_and_names(site: Path) -> None:
     told: list[str] = []
     with watching(site, told.append) as watched:
@@ -466,7 +621,7 @@ def test_what_is_refused(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "the site's own folder" in command.refused("watch", site, "--folder", site)
     assert "no such folder" in command.refused("watch", site, "--folder", site / "none")
     assert "where is the broker?" in command.refused("watch", site, "--mqtt", "http://x")
-    assert "is the broker up" in command.refused("watch", site, "--mqtt", "mqtt://127.0.0.1:1")
+    assert "Port out of range" in command.refused("watch", site, "--mqtt", "mqtt://127.0.0.1:99999")
     (site / "site.toml").write_text((site / "site.toml").read_text() + '[stream.mqtt]\npassword = "pass"\n')
     assert "a secret stands here" in command.refused("watch", site, "--stdin")
 

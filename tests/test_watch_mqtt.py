@@ -116,11 +116,16 @@ def test_what_was_not_kept_comes_again(site: Path, tmp_path: Path, port: int) ->
         source.close()
 
 
-def test_a_broker_that_goes_and_comes(site: Path, tmp_path: Path, port: int) -> None:
+def test_a_broker_that_goes_and_comes(
+    site: Path, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not there at first, either."""
+    monkeypatch.setattr("leakdetect.watch.mqtt._BACK_OFF", (1, 1))
     told: list[str] = []
+    source = Broker(load_site(site), f"mqtt://127.0.0.1:{port}", told.append, told.append)
+    assert "is the broker up, and url right?; trying again" in told[0]
     with broker(tmp_path / "broker", port):
-        source = Broker(load_site(site), f"mqtt://127.0.0.1:{port}", told.append, told.append)
-        wait_for(lambda: told)
+        wait_for(lambda: len(told) == 2)
     wait_for(lambda: any(line.startswith("lost ") for line in told))
     with broker(tmp_path / "broker", port):
         wait_for(lambda: sum(line.startswith("connected") for line in told) == 2)

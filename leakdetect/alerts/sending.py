@@ -14,7 +14,7 @@ import numpy as np
 
 from leakdetect.alerts.ways import UndeliveredError, send
 from leakdetect.alerts.words import text
-from leakdetect.errors import InputError, UnavailableError
+from leakdetect.errors import LeakdetectError, UnavailableError
 from leakdetect.live import Alert
 from leakdetect.site import Site
 from leakdetect.store import Message, Store, open_store
@@ -127,8 +127,8 @@ def quiet_until(alert: Alert, timezone: str, now: datetime) -> datetime | None:
     for day in (-1, 0):
         start = datetime.combine(local.date() + timedelta(days=day), first, local.tzinfo)
         end = datetime.combine(start.date() + timedelta(days=int(last <= first)), last, local.tzinfo)
-        if start <= local < end:
-            return end.astimezone(UTC)
+        if start <= local < end:  # an end that the clock change repeats, or leaves out, is the later of two
+            return max(end.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     return None
 
 
@@ -141,19 +141,19 @@ class Sender:
 
     Parameters
     ----------
-    site : Site
+    site : callable
+        Returns the site as it is now: ``[[alerts]]`` may change.
     tell : callable
         Told of what fails.
     """
 
-    def __init__(self, site: Site, tell: Callable[[str], None]) -> None:
+    def __init__(self, site: Callable[[], Site], tell: Callable[[str], None]) -> None:
         self._site, self._tell = site, tell
         self._look, self._stop = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     def __enter__(self) -> Sender:
-        if self._site.alerts:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -161,8 +161,7 @@ class Sender:
     ) -> None:
         self._stop = True
         self._look.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
     def look(self) -> None:
         """Say that something new waits."""
@@ -174,13 +173,14 @@ class Sender:
             stop = self._stop
             self._look.clear()
             try:
-                for line in deliver(self._site, patient=lambda: not self._stop).failed:
+                for line in deliver(self._site(), patient=lambda: not self._stop).failed:
                     self._tell(f"not delivered, tried again later: {line}")
                 said = ""
-            except InputError as error:  # a store that is locked for long: the next look may do
-                if str(error) != said:
-                    self._tell(str(error))
-                said = str(error)
+            except Exception as error:  # noqa: BLE001 (a store that is locked for long: the next look may do)
+                why = str(error) if isinstance(error, LeakdetectError) else f"{type(error).__name__}: {error}"
+                if why != said:
+                    self._tell(f"alerts: {why}; trying again")
+                said = why
             if stop:
                 return
             self._look.wait(_LOOK)

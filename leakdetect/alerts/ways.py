@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import re
 import smtplib
 import ssl
 import subprocess
@@ -25,6 +26,10 @@ from leakdetect.secrets import filled
 
 TIMEOUT = 5.0
 """[s] that a server, or a command, may take."""
+
+
+_PLAIN = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[^\s:/]+)(:\d{1,5})?([/?][!-~]*)?")
+"""A URL that the library takes: elsewhere it would say in an error what the URL holds."""
 
 
 class UndeliveredError(Exception):
@@ -58,7 +63,9 @@ def send(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: Pa
             _call(alert, key, body, text)
     except SiteError as error:
         raise UndeliveredError(str(error)) from None
-    except (OSError, http.client.HTTPException, smtplib.SMTPException, subprocess.SubprocessError) as error:
+    except UnicodeError:  # which would say a letter of a password
+        raise UndeliveredError("user, password and addresses: letters beyond ASCII cannot be sent") from None
+    except (ValueError, OSError, http.client.HTTPException, smtplib.SMTPException, subprocess.SubprocessError) as error:
         raise UndeliveredError(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
 
 
@@ -72,9 +79,10 @@ def _trust(alert: Alert, folder: Path) -> ssl.SSLContext:
 
 
 def _post(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: Path) -> None:
-    url = urlsplit(filled(alert.webhook, "webhook"))
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        raise UndeliveredError("webhook: is no https://host/path")
+    written = filled(alert.webhook, "webhook").strip()
+    url = urlsplit(written)
+    if url.scheme not in {"http", "https"} or not url.hostname or not _PLAIN.fullmatch(written):
+        raise UndeliveredError("webhook: is no https://host/path")  # not as it is written: who knows it may post there
     plain = {"key": key, "subject": text.subject, "text": text.body, **body}
     data = json.dumps(plain, ensure_ascii=False).encode()
     moment = str(int(time.time()))
@@ -124,8 +132,9 @@ def _mail(alert: Alert, key: str, text: Text, folder: Path) -> None:
 def _call(alert: Alert, key: str, body: Mapping[str, Any], text: Text) -> None:
     plain = json.dumps({"key": key, "subject": text.subject, "text": text.body, **body}, ensure_ascii=False)
     done = subprocess.run(  # noqa: S603 (the user's own command, from the user's own file; no shell)
-        alert.command, input=plain, text=True, capture_output=True, timeout=TIMEOUT, check=False
-    )
+        alert.command, input=plain, encoding="utf-8", errors="replace", capture_output=True, timeout=TIMEOUT,
+        check=False,
+    )  # fmt: skip
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise UndeliveredError(f"the command left with {done.returncode}{': ' + said[-1] if said else ''}")

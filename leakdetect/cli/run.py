@@ -75,9 +75,13 @@ def detect(
     show([listing(site, outcome.events, format_)], format_)
     if site.alerts:
         from leakdetect.alerts import deliver
+        from leakdetect.errors import UnavailableError
 
-        for line in deliver(site).failed:
-            log(f"not delivered, tried again later: {line}")
+        try:
+            for line in deliver(site).failed:
+                log(f"not delivered, tried again later: {line}")
+        except UnavailableError as error:  # what is kept is kept, and what is new is new
+            log(f"alerts wait: {error}")
     log(summary(site, outcome))
     if outcome.new:
         raise typer.Exit(NEW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from leakdetect.cli import debugging, explained
 from leakdetect.cli.console import log, progress
 from leakdetect.cli.listing import NEW, Format, Listing, listing, show, summary
 from leakdetect.cli.times import window
-from leakdetect.errors import InputError, LeakdetectError
+from leakdetect.errors import InputError, LeakdetectError, UnavailableError
 from leakdetect.parallel import Done, crew, usable_cores
 
 
@@ -45,7 +46,8 @@ def visit(asked: Visit) -> Report:
     if site.alerts:
         from leakdetect.alerts import deliver
 
-        deliver(site)  # what fails waits, and `alerts` lists it
+        with suppress(UnavailableError):
+            deliver(site)  # what fails waits, and `alerts` lists it
     return Report(listing(site, outcome.events, asked.form), summary(site, outcome), outcome.new)
 
 

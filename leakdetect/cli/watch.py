@@ -57,7 +57,7 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: stopped.append(got))
     new = 0
-    with watching(folder, log, lambda: bool(stopped)) as watched, Sender(watched.site, log) as sender:
+    with watching(folder, log, lambda: bool(stopped)) as watched, Sender(lambda: watched.site, log) as sender:
         source = open_source(watched, log, dropped=dropped, mqtt=mqtt, opcua=opcua)
         log(f"watching {folder}")
         for taken in watched.follow(source, lambda: bool(stopped)):

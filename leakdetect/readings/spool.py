@@ -118,7 +118,9 @@ class Spool:
     def _file(self, kind: str) -> tuple[Path, BinaryIO, list[int]]:
         if kind not in self._open:
             try:
-                self.folder.mkdir(exist_ok=True)
+                if not self.folder.is_dir():
+                    self.folder.mkdir()
+                    _sync_folder(self.folder.parent)
                 numbers = [int(p.stem.split("-")[1].split("_")[0]) for p in self._files(kind)]
                 path = self.folder / f"{kind}-{max(numbers, default=0) + 1:06d}.log"
                 file = open(path, "xb", buffering=0)  # noqa: PTH123, SIM115 (closed by `close`)
@@ -213,10 +215,10 @@ def _records(path: Path) -> Iterator[bytes]:
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             magic, length, check = _HEAD.unpack(head)
             body = file.read(length) if magic == _MAGIC else b""
-            if len(body) == length and zlib.crc32(body) == check:
+            if magic == _MAGIC and len(body) == length and zlib.crc32(body) == check:
                 yield body
-            elif magic == _MAGIC and not file.read(1):  # the last one, not whole
-                return
+            elif (magic == _MAGIC or not any(head)) and not any(file.read()):  # the last one, not whole
+                return  # zeros are room that was given when power failed
             else:
                 raise ReadingsError(f"{path}: damaged at byte {file.tell()}: put back a copy, or move it away")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from leakdetect.databases import database_url
-from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError
+from leakdetect.databases import database_url, is_away
+from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError, UnreachableError
 from leakdetect.readings import files
 from leakdetect.readings.files import Chunk
 from leakdetect.readings.sources import HEAD, Window
@@ -205,7 +205,7 @@ class Table:
             with self._engine.connect() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise ReadingsError(f"{self}: {_reason(error)}") from None
+            raise (UnreachableError if is_away(error) else ReadingsError)(f"{self}: {_reason(error)}") from None
 
 
 def _first(column: pd.Series) -> Any:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from leakdetect.databases import database_url
+from leakdetect.databases import database_url, is_away
 from leakdetect.errors import InputError, MissingExtraError, UnavailableError
 from leakdetect.store import migrate
 
@@ -21,9 +21,8 @@ _WAIT = 10.0
 """[s] that one who writes waits for another to finish."""
 ANEW = "move the file away and run detect again, or put back a copy"
 _WRITES, _RUNS, _MIGRATES = 7101, 7102, 7103  # PostgreSQL's advisory locks, beside the site's number
-_LOCKED = ("locked", "lock timeout")
 _MENDS = {
-    **dict.fromkeys(_LOCKED, "another run is writing: try again when it has finished"),
+    **dict.fromkeys(("locked", "lock timeout"), "another run is writing: try again when it has finished"),
     "readonly": "make the file and its folder writable",
     "unable to open": "make the folder writable",
     "full": "make room on the disk",
@@ -64,6 +63,8 @@ class Database:
                 query = {"mode": "ro", "immutable": "1", "uri": "true"}
                 url = sa.URL.create("sqlite", database=f"file:{quote(str(self.file))}", query=query)
         self._engine = sa.create_engine(url, **options)
+        self._alone = False
+        self._place: sa.Connection | None = None  # which keeps others away; None where it was lost
         if self.file is not None:
             sa.event.listen(self._engine, "connect", _by_hand)
             sa.event.listen(self._engine, "begin", _begin)
@@ -83,27 +84,32 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def work(self, *, write: bool = False) -> Iterator[sa.Connection]:
+    def work(self, *, write: bool = False, wait: float | None = None) -> Iterator[sa.Connection]:
         """Give one transaction; one that writes has the site's rows to itself from its beginning.
+
+        Parameters
+        ----------
+        write : bool
+        wait : float, optional
+            For another process that writes [s], in place of ten.
 
         Raises
         ------
         InputError
-            If the database cannot be reached, read or written; nothing is changed then. `UnavailableError` if another
-            process held it for too long.
+            If the database cannot be read or written; nothing is changed then. `UnavailableError` if it cannot be
+            reached, or another process held it for too long.
         """
         if write and self._looks:
             raise InputError(f"{self.name}: may not be written to: make the file and its folder writable")
         try:
-            with self._engine.execution_options(write=write).begin() as connection:
+            with self._engine.execution_options(write=write, wait=wait).begin() as connection:
                 if write and self.file is None:
-                    connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(_WAIT * 1000)}"))
+                    longest = max(round((_WAIT if wait is None else wait) * 1000), 1)  # 0 would be for ever
+                    connection.execute(sa.text(f"SET LOCAL lock_timeout = {longest}"))
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(_WRITES, self._site))))
                 yield connection
         except sa.exc.DBAPIError as error:
-            said = self._reason(error)
-            locked = any(word in said.lower() for word in _LOCKED)
-            raise (UnavailableError if locked else InputError)(f"{self.name}: {said}") from error
+            raise self._told(error) from error
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -113,26 +119,52 @@ class Database:
 
         Raises
         ------
-        InputError
-            If there is one.
+        UnavailableError
+            If there is one, or the server cannot be reached.
         """
         if self.file is not None:
             yield
             return
+        self._take_place()
+        self._alone = True
         try:
-            connection = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-        except sa.exc.DBAPIError as error:
-            raise InputError(f"{self.name}: {self._reason(error)}") from error
-        with connection:
-            place = _key(_RUNS, self._site)
-            if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(place))).scalar():
-                raise InputError(f"{self.name}: another run of this site is under way: try again when it has finished")
+            yield
+        finally:
+            self._alone = False
+            self._leave_place()
+
+    def stay_alone(self) -> None:
+        """Take the place of `alone` again where the connection that had it was lost; errors as there."""
+        if self._place is not None:
             try:
-                yield
-            finally:
-                with suppress(sa.exc.DBAPIError):  # lost, and the place with it
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(place)))
-                connection.invalidate()  # closed for good: a pooled connection would keep the lock
+                self._place.execute(sa.select(1))
+            except sa.exc.DBAPIError:
+                self._leave_place()
+        if self._alone and self._place is None:
+            self._take_place()
+
+    def _take_place(self) -> None:
+        try:
+            self._place = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+            free = self._place.execute(sa.select(sa.func.pg_try_advisory_lock(_key(_RUNS, self._site)))).scalar()
+        except sa.exc.DBAPIError as error:
+            self._leave_place()
+            raise self._told(error) from error
+        if not free:
+            self._leave_place()
+            raise UnavailableError(
+                f"{self.name}: another run of this site is under way: try again when it has finished"
+            )
+
+    def _leave_place(self) -> None:
+        if self._place is not None:
+            with self._place, suppress(sa.exc.DBAPIError):  # lost, and the lock with it
+                self._place.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+                self._place.invalidate()  # closed for good: a pooled connection would keep the lock
+            self._place = None
+
+    def _told(self, error: sa.exc.DBAPIError) -> InputError:
+        return (UnavailableError if is_away(error) else InputError)(f"{self.name}: {self._reason(error)}")
 
     def _reason(self, error: sa.exc.DBAPIError) -> str:
         said: Any = error.orig
@@ -169,7 +201,10 @@ def _by_hand(connection: Any, _record: Any) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("write", False)
+    options = connection.get_execution_options()
+    writes, wait = options.get("write", False), options.get("wait")
+    if wait is not None:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(wait * 1000)}").close()
     if writes:  # with a log beside the file, readers and a writer do not wait for each other
         connection.exec_driver_sql("PRAGMA journal_mode = WAL").close()  # what it answers would bar the commit
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

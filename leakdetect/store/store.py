@@ -94,9 +94,18 @@ class Store:
         with self._base.work() as connection:
             return connection.execute(self._mine(PROGRESS, PROGRESS.c.until)).first() is not None
 
-    def claim(self) -> None:
-        """Raise InputError now if the store could not be written later: it is locked, or may not be written to."""
-        with self._base.work(write=True):
+    def claim(self, wait: float | None = None) -> None:
+        """Raise InputError now if the store could not be written later: it is locked, or may not be written to.
+
+        Where a lost connection gave up what `alone` had, that is taken again.
+
+        Parameters
+        ----------
+        wait : float, optional
+            For another process that writes [s]; not given: as long as one who writes does.
+        """
+        self._base.stay_alone()
+        with self._base.work(write=True, wait=wait):
             pass
 
     def alone(self) -> Any:

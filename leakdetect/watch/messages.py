@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +15,12 @@ from leakdetect.live import Topic
 from leakdetect.readings import Sensors
 from leakdetect.readings.spool import Batch
 
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS = 1e11  # numbers above are ms since 1970, below s
 _MOST_TIMES = 100_000
 _SHOWN = 3  # messages of one kind that are told in full
+_AHEAD = timedelta(days=1)  # more than clocks and time zones that are set wrong differ by
+_UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # the last of brackets in brackets without end
 
 
 class Raw(NamedTuple):
@@ -92,14 +95,17 @@ class Decoder:
     def _slowly(self, time: Any, sensor: Any, value: Any) -> tuple[int, int, float]:
         number = self._number.get(sensor) if isinstance(sensor, str) else None
         if number is None:
-            if sensor in self._several:
+            if isinstance(sensor, str) and sensor in self._several:
                 raise RefusedError(
                     "a sensor's name that several have: add the quantity, as 'n105 pressure', or say its column's"
                 )
             raise RefusedError("a sensor that site.toml does not know")  # never by its name: it may be a meter's id
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RefusedError("a value that is no number")
-        return number, self._time(time), float(value)
+        try:
+            return number, self._time(time), float(value)
+        except OverflowError:
+            raise RefusedError("a number that is too large") from None
 
     def _time(self, time: Any) -> int:
         if isinstance(time, str):
@@ -108,14 +114,14 @@ class Decoder:
             if time not in self._times:
                 try:
                     moment = datetime.fromisoformat(time)
-                except ValueError:
+                    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+                except (ValueError, OverflowError):
                     raise RefusedError("a time that is not ISO 8601") from None
-                moment = moment.astimezone(UTC) if moment.tzinfo else moment
-                self._times[time] = int(np.datetime64(moment.replace(tzinfo=None), "ns").astype(np.int64))
+                self._times[time] = _known((moment - _FIRST) // timedelta(microseconds=1))
             return self._times[time]
         if isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time < 1e14:
             raise RefusedError("a time that is none: ISO 8601, or s or ms since 1970")
-        return round(time * (1e3 if time >= _MILLISECONDS else 1e6)) * 1000  # to the microsecond
+        return _known(round(time * (1e3 if time >= _MILLISECONDS else 1e6)))
 
     def refuse(self, why: str) -> None:
         """Note that something was refused, and tell of the first of its kind."""
@@ -123,6 +129,18 @@ class Decoder:
         count = self.refused[why]
         if count <= _SHOWN or count in {10, 100, 1000} or not count % 100_000:
             self._tell(f"refused: {why} ({count} so far)")
+
+
+def _known(microseconds: int) -> int:
+    """Return a time since 1970 [ns]; RefusedError if nothing can have been read then.
+
+    One reading of next year would let all that comes until then be late.
+    """
+    if microseconds < 0:
+        raise RefusedError("a time before 1970")
+    if microseconds > (datetime.now(UTC) + _AHEAD - _FIRST) / timedelta(microseconds=1):
+        raise RefusedError("a time more than a day ahead of this machine's clock")
+    return microseconds * 1000
 
 
 def from_lines(lines: Sequence[bytes], refuse: Callable[[str], None]) -> list[Raw]:
@@ -136,7 +154,7 @@ def from_lines(lines: Sequence[bytes], refuse: Callable[[str], None]) -> list[Ra
         try:
             row = json.loads(line)
             found.append(Raw(row["time"], row["sensor"], row["value"]))
-        except (ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             refuse('a line that is not {"time": ..., "sensor": ..., "value": ...}')
     return found
 
@@ -146,7 +164,7 @@ def _at_once(lines: Sequence[bytes]) -> list[Raw] | None:
     try:
         rows = json.loads(b"[" + b",".join(lines) + b"]")
         return [Raw(row["time"], row["sensor"], row["value"]) for row in rows] if len(rows) == len(lines) else None
-    except (ValueError, KeyError, TypeError):
+    except _UNREADABLE:
         return None
 
 
@@ -168,5 +186,5 @@ def from_message(topic: str, payload: bytes, rule: Topic) -> Iterator[Raw]:
         for row in said if isinstance(said, list) else [said]:
             name = str(row[rule.name]) if rule.asks else ""
             yield Raw(row[rule.time], rule.named(topic, name), row[rule.value])
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (*_UNREADABLE, AttributeError, IndexError):
         raise RefusedError(f"a message on a topic of '{rule.topic}' that is not as site.toml says") from None

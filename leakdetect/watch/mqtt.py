@@ -48,7 +48,7 @@ class Broker:
     MissingExtraError
         If paho-mqtt is not installed.
     InputError
-        If there is no URL, a file of certificates is not there, or the broker cannot be reached at first, or refuses.
+        If there is no URL, a file of certificates is not there, or the broker's certificate is not to be trusted.
     """
 
     def __init__(self, site: Site, url: str, tell: Callable[[str], None], refuse: Callable[[str], None]) -> None:
@@ -62,7 +62,11 @@ class Broker:
         place = urlsplit(filled(url or site.stream.mqtt.url, "stream.mqtt.url"))
         if place.scheme not in _PORTS or not place.hostname:
             raise InputError("where is the broker? Write mqtt://host or mqtts://host, or url under [stream.mqtt]")
-        self._name = f"{place.scheme}://{place.hostname}:{place.port or _PORTS[place.scheme]}"
+        try:
+            port = place.port or _PORTS[place.scheme]
+        except ValueError as error:
+            raise InputError(f"the broker's url: {error}: correct url under [stream.mqtt]") from None
+        self._name = f"{place.scheme}://{place.hostname}:{port}"
         self._waiting: queue.Queue[MQTTMessage] = queue.Queue(_MOST)
         self._refused: queue.Queue[str] = queue.Queue()
         self._up = self._over = False
@@ -77,9 +81,12 @@ class Broker:
         client.reconnect_delay_set(*_BACK_OFF)
         client.max_queued_messages_set(0)
         try:
-            client.connect(place.hostname, place.port or _PORTS[place.scheme])
-        except OSError as error:  # ssl.SSLError is one
-            raise InputError(f"{self._name}: {error}: is the broker up, and url right?") from None
+            client.connect(place.hostname, port)
+        except OSError as error:
+            why = f"{self._name}: {error}: is the broker up, and url right?"
+            if isinstance(error, ssl.SSLError):
+                raise InputError(why) from None
+            tell(f"{why}; trying again")
         client.loop_start()
 
     # -- called by the client's own thread ---------------------------------------------------------------------
@@ -134,9 +141,17 @@ class Broker:
         return Arrival(raw, lambda: self._acknowledge(messages))
 
     def _read(self, message: MQTTMessage) -> list[Raw]:
-        rule = next((rule for rule in self._rules if self._matches(rule.topic, message.topic)), None)
         try:
-            return list(from_message(message.topic, bytes(message.payload), rule)) if rule else []
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._refuse("a message on a topic that is not UTF-8")
+            return []
+        rule = next((rule for rule in self._rules if self._matches(rule.topic, topic)), None)
+        if rule is None:  # of a subscription that the broker remembers
+            self._refuse("a message on a topic that site.toml does not name")
+            return []
+        try:
+            return list(from_message(topic, bytes(message.payload), rule))
         except RefusedError as error:
             self._refuse(str(error))
             return []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leakdetect.errors import InputError, ReadingsError
+from leakdetect.errors import InputError, ReadingsError, UnreachableError
 from leakdetect.readings.opcua import Reading, subscribe
 from leakdetect.watch.messages import Raw
 from leakdetect.watch.sources import Arrival
@@ -80,8 +80,8 @@ class Servers:
             await asyncio.gather(stop, *tasks, return_exceptions=True)
 
     async def _listen(self, number: int) -> None:
-        """Listen to a block's nodes, again and again; ReadingsError if that cannot be done at first."""
-        block, met, pause = self._blocks[number], False, _BACK_OFF[0]
+        """Listen to a block's nodes, again and again; ReadingsError if the server refuses that at first."""
+        block, met, said, pause = self._blocks[number], False, "", _BACK_OFF[0]
         while True:
             up = False
             try:
@@ -90,13 +90,14 @@ class Servers:
                     async for reading in source:
                         if not up:
                             self._tell(f"connected to {block.url}")
-                            up, met, pause = True, True, _BACK_OFF[0]
+                            up, met, said, pause = True, True, "", _BACK_OFF[0]
                         await self._put(number, reading)
             except ReadingsError as error:
-                if not met:
+                if not (met or isinstance(error, UnreachableError)):
                     raise
-                if up:
-                    self._tell(f"lost {error}; trying again")
+                if str(error) != said:
+                    self._tell(f"{'lost ' if up else ''}{error}; trying again")
+                said = str(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _BACK_OFF[1])
 
@@ -112,7 +113,7 @@ class Servers:
     # -- in that of the watch ----------------------------------------------------------------------------------
 
     def take(self, wait: float) -> Arrival | None:
-        """See `Source`; raises ReadingsError if a server cannot be listened to at first."""
+        """See `Source`; raises ReadingsError if a server refuses to be listened to at first."""
         found, end = list[tuple[int, Reading]](), monotonic() + wait
         try:
             found.append(self._waiting.get(timeout=max(end - monotonic(), 0.0)))

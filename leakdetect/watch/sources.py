@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -115,7 +116,9 @@ class Dropped:
             sleep(min(0.2, max(end - monotonic(), 0.0)))
         try:
             return Arrival(_rows(path, self._refuse), lambda: self._move(path, TAKEN))
-        except LeakdetectError as error:
+        except FileNotFoundError:  # who dropped it has taken it away
+            return Arrival(())
+        except (LeakdetectError, OSError) as error:
             self._tell(f"{error}; moved to {REFUSED}")
             self._move(path, REFUSED)
             with replacing(self.folder / REFUSED / f"{path.name}.why") as why:
@@ -127,8 +130,9 @@ class Dropped:
         found = []
         for path in self.folder.iterdir():
             if path.is_file() and path.name[0] != "." and path.suffix not in {".part", ".tmp"}:
-                about = path.stat()
-                found.append((about.st_mtime_ns, path.name, path, about.st_size))
+                with suppress(FileNotFoundError):  # gone, or renamed, since it was listed
+                    about = path.stat()
+                    found.append((about.st_mtime_ns, path.name, path, about.st_size))
         before, now = self._seen, monotonic()
         self._seen = {}
         for changed, _, path, size in found:

@@ -22,19 +22,19 @@ from leakdetect.readings.spool import Spool
 from leakdetect.schema import SENSOR, TIME
 from leakdetect.site import FILE, Site
 from leakdetect.stages import quality
-from leakdetect.store import Quiet, Store, open_store
+from leakdetect.store import Store, open_store
 from leakdetect.vault import Vault
+from leakdetect.watch import patience
 from leakdetect.watch.messages import Decoder, Raw
 from leakdetect.watch.recent import Recent
 from leakdetect.watch.series import Series
+from leakdetect.watch.silence import Silence
 from leakdetect.watch.sources import Source
 
 _POLL = 0.2  # [s]
 _LATE = 60.0  # [s] between runs that go back for what came late
-_AGAIN = 5.0  # [s] between attempts where a store is locked, or a server of readings is down
 _DAY = np.timedelta64(1, "D")
 _NS = 1_000_000_000
-_QUIET_STEPS, _QUIET_LEAST = 4, 3600 * _NS
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,7 @@ class Watch:
         self, site: Site, network: Network | None, store: Store | None, stack: ExitStack, tell: Callable[[str], None]
     ) -> None:
         self.site, self.network, self._store, self._stack, self._tell = site, network, store, stack, tell
-        self._spool = Spool(site.spool_path, Vault.of(site))
-        stack.callback(self._spool.close)
-        self._series = Series(site)
-        stack.callback(self._series.write)
+        self._spool, self._series = Spool(site.spool_path, Vault.of(site)), Series(site)
         self._retained: np.datetime64 | None = None  # day of the last look at what meters said long ago
         self._waits = 0.0  # until when, where something could not be had
         self._rest = monotonic()
@@ -68,6 +65,8 @@ class Watch:
         self._stamp = self._inputs()
         self._job = pipeline.job_of(site, network, self._store)
         self._begin()
+        stack.callback(self._spool.close)
+        stack.callback(self._series.write)
 
     def _begin(self) -> None:
         progress = self._store.progress() if self._store else None
@@ -75,12 +74,9 @@ class Watch:
         self._next = None if progress is None else progress.until + self._job.step
         data, sensors = load_with_sensors(self.site, since, network=self.network)
         self.decoder = Decoder(sensors, self._tell)
-        self.names = [str(name) for name in data[SENSOR].values]
         self._recent, self._past = Recent(data), quality.Past()
-        quiet = self.site.stream.quiet_minutes
-        own = np.maximum(_QUIET_STEPS * self._recent.step, _QUIET_LEAST)
-        self._patience = own if quiet is None else np.full(len(own), round(quiet * 60 * _NS))
-        self._silent = self._recent.quiet(self._patience)
+        names, personal = [str(name) for name in data[SENSOR].values], self.decoder.personal
+        self._silence = Silence(self.site, names, personal, self._recent, begun=progress is not None)
         self._late = True  # what came while nobody watched
 
     def _inputs(self) -> tuple[int, ...]:
@@ -132,10 +128,11 @@ class Watch:
         if self._store is None:
             self._store = self._made()
         self._retain()
-        self._renew()
-        quiet = self._recent.quiet(self._patience)
-        self._say_quiet(quiet)
-        limit = self._limit(quiet, final=final)
+        with patience.mended_meanwhile():
+            self._renew()
+        if self._store is not None:  # before the first run nobody can be silent
+            self._silence.say(self.site, self._store, self._tell)
+        limit = self._limit(final=final)
         again = self._late and (final or self._next is None or monotonic() - self._late_at >= _LATE)
         if not again and not self._anything(limit):
             return None
@@ -179,12 +176,12 @@ class Watch:
         store = open_store(self.site, make=False)
         return None if store is None else self._stack.enter_context(store)
 
-    def _limit(self, quiet: np.ndarray, *, final: bool) -> np.datetime64 | None:
+    def _limit(self, *, final: bool) -> np.datetime64 | None:
         """Return up to when steps may be taken; None: all that are complete."""
         if final or self._next is None:
             return None
         wait = round(self.site.stream.wait_seconds * _NS)
-        live = ~quiet & (self._recent.last > np.iinfo(np.int64).min)
+        live = ~self._silence.now() & (self._recent.last > np.iinfo(np.int64).min)
         if (monotonic() - self._heard) * _NS >= wait:  # nothing more arrives
             live, wait = np.zeros_like(live), 0
         return self._recent.complete(self._next, self._job.step, wait, live)
@@ -192,7 +189,8 @@ class Watch:
     def _reader(self, limit: np.datetime64 | None, *, whole: bool) -> Callable[..., xr.Dataset]:
         def read(since: np.datetime64 | None, until: np.datetime64 | None) -> xr.Dataset:
             if whole or since is None:
-                steps = pipeline.steps_of(self.site, self.network, since, until)
+                with patience.mended_meanwhile():
+                    steps = pipeline.steps_of(self.site, self.network, since, until)
             else:
                 steps = pipeline.judged(self.site, self._recent.dataset(since - quality.CONTEXT), since, self._past)
             if limit is None:
@@ -214,20 +212,6 @@ class Watch:
         if tuple(repairs) != self._job.repairs:
             self._job = pipeline.job_of(self.site, self.network, self._store)
             self._late = True
-
-    def _say_quiet(self, quiet: np.ndarray) -> None:
-        """Tell of sensors that fell silent, or speak again; before the first run nobody can be."""
-        turned = np.flatnonzero(quiet != self._silent)
-        if not turned.size or self._store is None:
-            return
-        last = self._recent.last.astype("datetime64[ns]")
-        said = [Quiet(self.names[s], last[s], bool(quiet[s])) for s in turned]
-        worth = [one for one, s in zip(said, turned, strict=True) if one.silent and not self.decoder.personal[s]]
-        if worth and self.site.alerts:
-            self._store.tell_quiet(self.site.alerts, worth)
-        self._silent = quiet
-        for one in said:
-            self._tell(f"{one.sensor} {'has been silent since' if one.silent else 'speaks again, until'} {one.last}Z")
 
     def follow(self, source: Source, stop: Callable[[], bool]) -> Iterator[Taken]:
         """Take what a source gives until it ends or `stop` says so; yield what came of it.
@@ -260,12 +244,12 @@ class Watch:
             return None
         try:
             if self._waits and self._store is not None:
-                self._store.claim()  # a run that cannot be kept would be for nothing
+                self._store.claim(wait=0.0)  # a run that cannot be kept would be for nothing
             taken = self.advance(final=final, busy=busy and not self._waits)
         except UnavailableError as error:
             if not self._waits:
                 self._tell(f"{error}; readings are kept meanwhile, trying again")
-            self._waits = monotonic() + _AGAIN
+            self._waits = monotonic() + patience.AGAIN
             return None
         self._waits = 0.0
         return taken
@@ -279,21 +263,11 @@ def watch(folder: Path, tell: Callable[[str], None], stop: Callable[[], bool] = 
     ----------
     folder : Path
     tell : callable
-        Told of what is refused, and of sensors that fall silent.
+        Told of what is refused, of what is waited for, and of sensors that fall silent.
     stop : callable
-        Whether to wait no longer for a store that another process holds.
+        Whether to wait no longer for another run, a store or a server.
     """
     site, network = pipeline.open_site(folder)
     with ExitStack() as stack:
-        said = False
-        while True:
-            try:
-                store = stack.enter_context(pipeline.running(site))
-                break
-            except UnavailableError as error:
-                if stop():
-                    raise
-                if not said:
-                    tell(f"{error}; trying again")
-                said = True
-        yield Watch(site, network, store, stack, tell)
+        store = patience.had(lambda: stack.enter_context(pipeline.running(site)), tell, stop)
+        yield patience.had(lambda: Watch(site, network, store, stack, tell), tell, stop)
