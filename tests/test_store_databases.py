@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import sqlite3
@@ -20,7 +21,6 @@ from alembic.script import ScriptDirectory
 from postgres import DATABASE, owned
 from test_store import DAY, T0, event, keep, progress
 
-from leakdetect.databases import is_away
 from leakdetect.errors import InputError, MissingExtraError, SiteError, UnavailableError
 from leakdetect.events import Status
 from leakdetect.site import load_site
@@ -297,22 +297,20 @@ def test_where_a_sites_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert open_store(load_site(tmp_path)).name == f"sqlite:///{tmp_path}/whole.db"
 
 
+# pg8000 leaves the socket open where the server has closed it.
+@pytest.mark.filterwarnings("ignore:.*socket.socket:pytest.PytestUnraisableExceptionWarning")
 def test_a_server_that_goes_and_comes(postgres: str) -> None:
     """What is lost with its connections is said to be away, and the place that others are kept from is taken again."""
     name = "postgresql+pg8000"
     with sa.create_engine(sa.make_url(postgres).set(drivername=name), isolation_level="AUTOCOMMIT").connect() as other:
 
         def end() -> None:
-            other.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))
+            other.execute(
+                sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            )
 
         with Store(postgres, "town") as one, Store(postgres, "town") as two:
             with one.alone():
-                with one._base.work() as connection:
-                    end()
-                    with pytest.raises(sa.exc.DBAPIError) as caught:
-                        connection.execute(sa.text("SELECT 1"))
-                assert is_away(caught.value)
-                end()
                 with pytest.raises(UnavailableError, match="look at the server"), two._base.work() as connection:
                     end()
                     connection.execute(sa.text("SELECT 1"))
@@ -324,3 +322,4 @@ def test_a_server_that_goes_and_comes(postgres: str) -> None:
         other.engine.dispose()
     with pytest.raises(UnavailableError, match="Can't create a connection"), Store("postgresql://u@127.0.0.1:9/x"):
         pass
+    gc.collect()

@@ -116,9 +116,7 @@ def test_what_was_not_kept_comes_again(site: Path, tmp_path: Path, port: int) ->
         source.close()
 
 
-def test_a_broker_that_goes_and_comes(
-    site: Path, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broker_that_goes_and_comes(site: Path, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not there at first, either."""
     monkeypatch.setattr("leakdetect.watch.mqtt._BACK_OFF", (1, 1))
     told: list[str] = []

@@ -157,11 +157,14 @@ class Database:
             )
 
     def _leave_place(self) -> None:
-        if self._place is not None:
-            with self._place, suppress(sa.exc.DBAPIError):  # lost, and the lock with it
-                self._place.execute(sa.select(sa.func.pg_advisory_unlock_all()))
-                self._place.invalidate()  # closed for good: a pooled connection would keep the lock
-            self._place = None
+        place, self._place = self._place, None
+        if place is None:
+            return
+        with place:
+            if not place.invalidated:
+                with suppress(sa.exc.DBAPIError):  # lost, and the lock with it
+                    place.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+                place.invalidate()  # closed for good: a pooled connection would keep the lock
 
     def _told(self, error: sa.exc.DBAPIError) -> InputError:
         return (UnavailableError if is_away(error) else InputError)(f"{self.name}: {self._reason(error)}")
