@@ -65,7 +65,10 @@ def open_model(model: xr.Dataset, vault: Vault, where: str) -> xr.Dataset:
     if "sealed_node" not in model:
         return model
     if SEALED not in model:
-        raise NotFittedError(f"{where}: what it held of meters was removed, being too old: run 'leakdetect fit' again")
+        raise NotFittedError(
+            f"{where}: what it held of meters was removed, being too old: run 'leakdetect fit' again on readings not "
+            f"older than keep_days under [privacy]"
+        )
     nodes = model["sealed_node"].values.astype(np.int64)
     demand = model[_LOAD].values.copy()
     demand[:, nodes] = vault.unseal(model[SEALED].values, (len(demand), nodes.size), where)

@@ -22,6 +22,7 @@ from street import BETWEEN, CANARY, DAY, FIT_DAYS, IDS, METERS, START, make_stre
 
 from leakdetect import pipeline, privacy
 from leakdetect.checks import check_site
+from leakdetect.cli.privacy_words import WORDS
 from leakdetect.epanet import load_network
 from leakdetect.errors import ElementError, InputError, LeakdetectError, NotFittedError
 from leakdetect.netcdf import load_model
@@ -342,7 +343,7 @@ def test_the_command(detected: Path, tmp_path: Path, run: Command) -> None:
     assert code == 0
     assert err.count("was removed") == 2
     assert "Nothing is older than 730 days." in run("privacy", folder, "--enforce")[2]
-    assert privacy.WORDS["en"].keys() == privacy.WORDS["fr"].keys() >= {*privacy.Kind, *privacy.How}
+    assert WORDS["en"].keys() == WORDS["fr"].keys() >= {*privacy.Kind, *privacy.How}
 
 
 def test_a_site_without_meters_holds_nothing(tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from leakdetect.cli import app
 from leakdetect.cli.options import Folder, Language
+from leakdetect.cli.privacy_words import WORDS
 
 if TYPE_CHECKING:
     from leakdetect.privacy import Held
@@ -33,7 +34,7 @@ def privacy(
     from leakdetect.site import load_site
     from leakdetect.vault import Vault
 
-    site, words = load_site(folder), about.WORDS[lang]
+    site, words = load_site(folder), WORDS[lang]
     vault = Vault.of(site)
     if make_key:
         log(f"{vault.path}: {'made; keep a copy in a safe place' if vault.make() else 'is there already'}")
@@ -55,7 +56,6 @@ def privacy(
 
 def _show(found: Held, lang: Language) -> None:
     from leakdetect.cli.console import table
-    from leakdetect.privacy import WORDS
 
     words = WORDS[lang]
     if found.key is None:

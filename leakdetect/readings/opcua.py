@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,42 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from leakdetect.errors import MissingExtraError, ReadingsError, UnreachableError
+from leakdetect.errors import UnreachableError
 from leakdetect.readings.files import Chunk
+from leakdetect.readings.opcua_session import Told, has_time, kept_values, number_of, require, session, shown, time_of
 from leakdetect.readings.sources import Window
 from leakdetect.readings.times import Kind, limits
-from leakdetect.secrets import filled
 
 if TYPE_CHECKING:
-    from asyncua import Client
-
     from leakdetect.blocks import ReadingsBlock
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD = 200  # first values of a node, from which its step is learnt
-_TIMEOUT = 30.0  # [s] of a request
-_POLICY = "Basic256Sha256"
 _MOST = 50_000  # values that wait for who reads them
 _LOOK = 1.0  # [s] between looks at whether the connection is lost
-_MENDS = {
-    "BadUserAccessDenied": "give the user the right to read history",
-    "BadIdentityToken": "set the variables that user and password name",
-    "BadSecurity": "set certificate, private_key and security as the server wants them, and let it trust them",
-    "BadNodeIdUnknown": "correct the node under columns in site.toml",
-    "BadHistoryOperation": "let the server keep this node's history, take it from columns, or write history = false",
-    "Connect": "is the server up, and url right?",
-    "Timeout": "is the server up, and url right?",
-}
-_LOST = {
-    "BadCommunicationError",
-    "BadConnectionClosed",
-    "BadSecureChannelClosed",
-    "BadServerHalted",
-    "BadSessionClosed",
-    "BadSessionIdInvalid",
-    "BadShutdown",
-    "BadTimeout",
-}
 
 
 class Reading(NamedTuple):
@@ -83,7 +58,7 @@ class History:
 
     def __init__(self, block: ReadingsBlock, folder: Path, window: Window) -> None:
         self.block, self.folder, self.window = block, folder, window
-        _require()
+        require()
 
     def __str__(self) -> str:
         return self.block.url
@@ -109,37 +84,16 @@ class History:
 
     async def _pages(self, first: Any, last: Any, most: int) -> AsyncGenerator[Chunk]:
         """Yield the raw values of each node between two times; at most so many of each unless that is 0."""
-        async with _session(self.block, self.folder) as client:
+        async with session(self.block, self.folder) as client:
             for name in self.block.columns:
-                with _Told(f"{self}: node '{_shown(self.block, name)}'"):
-                    async for values in _kept(client, name, first, last, most):
+                with Told(f"{self}: node '{shown(self.block, name)}'"):
+                    async for values in kept_values(client, name, first, last, most):
                         yield self._chunk(name, values)
 
     def _chunk(self, name: str, values: list[Any]) -> Chunk:
-        rows = [(_time(v), name, _number(v, f"{self}: node '{_shown(self.block, name)}'")) for v in values]
+        rows = [(time_of(v), name, number_of(v, f"{self}: node '{shown(self.block, name)}'")) for v in values]
         frame = pd.DataFrame.from_records(rows, columns=self.columns())
         return Chunk(frame.astype({self.block.value: "float64", self.block.time: "datetime64[ns, UTC]"}), None)
-
-
-async def _kept(client: Client, name: str, first: Any, last: Any, most: int = 0) -> AsyncIterator[list[Any]]:
-    """Yield pages of a node's raw values between two times; of at most so many values unless that is 0."""
-    from asyncua import ua
-
-    details = ua.ReadRawModifiedDetails()
-    details.IsReadModified, details.ReturnBounds = False, False
-    details.StartTime, details.EndTime, details.NumValuesPerNode = first, last, most
-    node, taken = client.get_node(name), 0
-    point: bytes | None = None
-    await node.read_node_class()  # some servers have an empty history of what is not there
-    while True:
-        page = await node.history_read(details, point)
-        page.StatusCode.check()
-        values = page.HistoryData.DataValues or []
-        yield values
-        taken += len(values)
-        before, point = point, page.ContinuationPoint
-        if not point or point == before or (most and taken >= most):
-            return
 
 
 async def subscribe(
@@ -172,7 +126,7 @@ async def subscribe(
     MissingExtraError
         If asyncua is not installed.
     """
-    _require()
+    require()
     said: asyncio.Queue[tuple[str, Any]] = asyncio.Queue(_MOST)
     errors: list[Exception] = []
 
@@ -188,21 +142,21 @@ async def subscribe(
     async def lost(error: Exception) -> None:
         errors.append(error)
 
-    async with _session(block, folder) as client:
+    async with session(block, folder) as client:
         client.connection_lost_callback = lost
-        with _Told(block.url):
+        with Told(block.url):
             nodes = {name: client.get_node(name) for name in block.columns}
             names = {node.nodeid: name for name, node in nodes.items()}
             subscription = await client.create_subscription(period * 1000, Handler())
             for number, (name, node) in enumerate(nodes.items(), 1):
-                with _Told(f"{block.url}: node '{_shown(block, name)}'"):
+                with Told(f"{block.url}: node '{shown(block, name)}'"):
                     [made] = await subscription.create_monitored_items([_wanted(node, number, period * 1000)])
                     if not isinstance(made, int):
                         made.check()
             for name, first in (since or {}).items():
-                with _Told(f"{block.url}: node '{_shown(block, name)}'"):
+                with Told(f"{block.url}: node '{shown(block, name)}'"):
                     begin = pd.Timestamp(first, tz=UTC).to_pydatetime(warn=False)
-                    async for values in _kept(client, name, begin, _soon()):
+                    async for values in kept_values(client, name, begin, _soon()):
                         for value in values:
                             yield _reading(block, name, value)
             while True:
@@ -212,7 +166,7 @@ async def subscribe(
                     if errors:  # only once all is taken that came before
                         raise errors[0] from None
                     continue
-                if value.SourceTimestamp or value.ServerTimestamp:
+                if has_time(value):
                     yield _reading(block, name, value)
 
 
@@ -231,56 +185,13 @@ def _wanted(node: Any, number: int, period: float) -> Any:
 
 
 def _reading(block: ReadingsBlock, name: str, value: Any) -> Reading:
-    where = f"{block.url}: node '{_shown(block, name)}'"
-    return Reading(np.datetime64(_time(value).replace(tzinfo=None), "ns"), name, _number(value, where))
+    where = f"{block.url}: node '{shown(block, name)}'"
+    return Reading(np.datetime64(time_of(value).replace(tzinfo=None), "ns"), name, number_of(value, where))
 
 
 def _soon() -> datetime:
     """Return a time after which a server has no history."""
     return datetime.now(UTC) + timedelta(days=1)
-
-
-@asynccontextmanager
-async def _session(block: ReadingsBlock, folder: Path) -> AsyncIterator[Client]:
-    """Give a connected client: with user and password, with a certificate, or with neither."""
-    from asyncua import Client, ua
-    from asyncua.crypto import security_policies
-
-    with _Told(block.url):
-        client = Client(filled(block.url, "url"), timeout=_TIMEOUT)
-        if block.user:
-            client.set_user(filled(block.user, "user"))
-            client.set_password(filled(block.password, "password"))
-        if block.certificate:
-            paths = [folder / filled(getattr(block, key), key) for key in ("certificate", "private_key")]
-            for path in paths:
-                if not path.is_file():
-                    raise ReadingsError(f"{path}: no such file: correct certificate and private_key in site.toml")
-            mode = ua.MessageSecurityMode[block.security or "SignAndEncrypt"]
-            policy = getattr(security_policies, f"SecurityPolicy{_POLICY}")
-            await client.set_security(policy, *paths, mode=mode)
-        async with client:
-            yield client
-
-
-class _Told:
-    """Turns what asyncua raises into one line of ours."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from asyncua import ua
-
-        if isinstance(error, ua.UaError | OSError | asyncio.TimeoutError) and not isinstance(error, ReadingsError):
-            said = " ".join(str(error).split()) or type(error).__name__
-            about = f"{type(error).__name__} {said}"
-            mend = next((mend for key, mend in _MENDS.items() if key.lower() in about.lower()), "correct site.toml")
-            away = isinstance(error, OSError) or type(error).__name__ in _LOST
-            raise (UnreachableError if away else ReadingsError)(f"{self.where}: {said}: {mend}") from None
 
 
 def _stepped(pages: AsyncGenerator[Chunk]) -> Iterator[Chunk]:
@@ -297,31 +208,3 @@ def _stepped(pages: AsyncGenerator[Chunk]) -> Iterator[Chunk]:
         finally:
             pool.submit(runner.run, pages.aclose()).result()
             pool.submit(runner.close).result()
-
-
-def _require() -> None:
-    try:
-        import asyncua  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingExtraError("format = 'opcua' needs asyncua: run pip install 'leakdetect[opcua]'") from None
-    logging.getLogger("asyncua").addHandler(logging.NullHandler())  # what matters is raised
-
-
-def _shown(block: ReadingsBlock, name: str) -> str:
-    """Return a node's name for an error: of a household's meter its place in site.toml only."""
-    return f"number {list(block.columns).index(name) + 1} of columns" if block.is_personal else name
-
-
-def _time(value: Any) -> datetime:
-    """Return when a value was measured, else when the server had it; UTC."""
-    time: datetime = value.SourceTimestamp or value.ServerTimestamp
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _number(value: Any, where: str) -> float:
-    said = value.Value.Value if value.Value is not None else None
-    if value.StatusCode.is_bad() or said is None:
-        return float("nan")
-    if not isinstance(said, int | float):
-        raise ReadingsError(f"{where}: says no number but {type(said).__name__}: take it from columns in site.toml")
-    return float(said)
