@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from leakdetect import pipeline
 from leakdetect.errors import InputError, UnavailableError
-from leakdetect.files import alone
+from leakdetect.files import alone, replace_text
 from leakdetect.live import Topic
 from leakdetect.netcdf import load_series, series_until
 from leakdetect.readings import Sensors, load, load_with_sensors
@@ -40,7 +40,7 @@ from leakdetect.watch import Watch
 from leakdetect.watch import watch as watching
 from leakdetect.watch.messages import Decoder, Raw, RefusedError, from_lines, from_message
 from leakdetect.watch.recent import Recent
-from leakdetect.watch.sources import Arrival, Dropped
+from leakdetect.watch.sources import Arrival, Dropped, Lines
 
 _MAIN = "from leakdetect.cli import main; main()"
 LAST = 90
@@ -427,6 +427,22 @@ def test_a_folder(site: Path, tmp_path: Path) -> None:
     assert (drop / "d.csv.part").exists()
 
 
+def test_a_line_without_end_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leakdetect.watch.sources._LONGEST", 100)
+    there, end = os.pipe()
+    told, row = list[str](), Raw(1, "meter", 2.0)
+    os.write(end, 101 * b"x")
+    source = Lines(there, told.append)
+    assert source.take(0.0) == Arrival([])
+    os.write(end, b"x\n" + lines([row]))
+    os.close(end)
+    arrival = source.take(0.0)
+    assert arrival is not None
+    assert list(arrival.raw) == [row]
+    assert told == ["a line without end", 'a line that is not {"time": ..., "sensor": ..., "value": ...}']
+    os.close(there)
+
+
 def test_files_that_may_not_be_read_or_go_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leakdetect.watch.sources._SETTLED", 0.0)
     told, real = list[str](), Path.read_bytes
@@ -446,6 +462,20 @@ def test_files_that_may_not_be_read_or_go_away(tmp_path: Path, monkeypatch: pyte
     assert source.take(0.0) == Arrival(())
     assert len(told) == 1
     assert sorted(p.name for p in tmp_path.rglob("b*")) == []
+
+
+def test_what_is_put_in_place_is_on_the_disk_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else power that fails leaves the name of a model, and no model."""
+    seen, real = list[str](), os.fsync
+
+    def sync(place: int) -> None:
+        seen.append(os.pread(place, 99, 0).decode())
+        assert not (tmp_path / "a").exists()
+        real(place)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    replace_text(tmp_path / "a", "whole")
+    assert seen == ["whole"]
 
 
 # -- the journal -------------------------------------------------------------------------------------------------

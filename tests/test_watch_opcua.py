@@ -216,5 +216,9 @@ def test_what_is_refused(
     text = (site / "site.toml").read_text()
     (site / "site.toml").write_text(f"{text}history = false\n")
     assert "history: is not for format = 'csv'" in command.refused("watch", site, "--opcua")
+    for url in ("opc.tcp://127.0.0.1:99999/x", "127.0.0.1:4840", "http://127.0.0.1/x"):
+        (site / "site.toml").write_text(text + BLOCK.format(url, NODE) + "history = false\n")
+        code, _, err = command("watch", site, "--opcua")
+        assert (code, f"{url}: is no URL of an OPC UA server" in err) == (2, True)
     with pytest.raises(InputError):
         Servers(load_site(cut(shutil.copytree(fitted_district, tmp_path / "b"), day(FIT))), newest(0), print)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from leakdetect.errors import MissingExtraError, ReadingsError, UnreachableError
 from leakdetect.secrets import filled
@@ -27,6 +28,7 @@ _MENDS = {
     "BadNodeIdUnknown": "correct the node under columns in site.toml",
     "BadHistoryOperation": "let the server keep this node's history, take it from columns, or write history = false",
     "Connect": "is the server up, and url right?",
+    "gaierror": "is the server up, and url right?",
     "Timeout": "is the server up, and url right?",
 }
 _LOST = {
@@ -48,7 +50,7 @@ async def session(block: ReadingsBlock, folder: Path) -> AsyncIterator[Client]:
     from asyncua.crypto import security_policies
 
     with Told(block.url):
-        client = Client(filled(block.url, "url"), timeout=_TIMEOUT)
+        client = Client(_usable(filled(block.url, "url"), block.url), timeout=_TIMEOUT)
         if block.user:
             client.set_user(filled(block.user, "user"))
             client.set_password(filled(block.password, "password"))
@@ -62,6 +64,18 @@ async def session(block: ReadingsBlock, folder: Path) -> AsyncIterator[Client]:
             await client.set_security(policy, *paths, mode=mode)
         async with client:
             yield client
+
+
+def _usable(url: str, written: str) -> str:
+    """Return a URL; ReadingsError, which names it as it is written in site.toml, if it is none."""
+    try:
+        place = urlsplit(url)
+        good = place.scheme == "opc.tcp" and place.hostname and place.port != 0
+    except ValueError:  # of a port, or of brackets
+        good = False
+    if not good:
+        raise ReadingsError(f"{written}: is no URL of an OPC UA server: write opc.tcp://host:4840/path")
+    return url
 
 
 class Told:

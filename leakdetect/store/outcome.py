@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from leakdetect.errors import InputError
+from leakdetect.errors import UnavailableError
 from leakdetect.events import Event, Status, iso, parse_time
 from leakdetect.live import Alert
 from leakdetect.store import merging, outbox
@@ -77,7 +77,7 @@ def write(connection: sa.Connection, site: str, read: Callable[[str], Event], ou
     """Write an outcome in the connection's transaction; see `Store.saving`."""
     row = connection.execute(sa.select(PROGRESS.c.run).where(PROGRESS.c.site == site)).one_or_none()
     if row is not None and row.run != outcome.progress.run:
-        raise InputError("another run of this site has written meanwhile: run detect again")
+        raise UnavailableError("another run of this site has written meanwhile: run detect again")
     record = RUNS.insert().values(site=site, started=iso(outcome.started), body="{}")
     number: int = connection.execute(record.returning(RUNS.c.number)).scalar_one()
     raised, now = _Events(connection, site, read, outcome, number).write()

@@ -318,7 +318,7 @@ class Store:
 
         Raises
         ------
-        InputError
+        UnavailableError
             If another run has written since this one read its progress.
         """
         with self._base.work(write=True) as connection:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from leakdetect.site import Site
 
 _PIECE = 1 << 20  # bytes read at once: a batch, so that what waits in memory is bounded
+_LONGEST = 16 * _PIECE  # bytes of a line
 _SETTLED = 1.0  # [s] that a file must not have changed before it is read
 TAKEN, REFUSED = "taken", "refused"
 """Folders below the one that is watched."""
@@ -73,6 +74,9 @@ class Lines:
         piece = os.read(self._place, _PIECE)
         self._over = not piece
         *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > _LONGEST:
+            self._refuse("a line without end")
+            self._rest = b""
         if self._over:
             lines, self._rest = [*lines, self._rest], b""
         return Arrival(from_lines(lines, self._refuse))
