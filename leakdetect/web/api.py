@@ -60,11 +60,11 @@ def news(site: TheSite, lang: Lang = "en") -> shapes.News:
 
 
 @router.get("/sites/{site}/event", responses=_OF_SITE)
-def event(site: TheSite, event_id: _OF_WHICH) -> shapes.EventFull:
+def event(site: TheSite, event_id: _OF_WHICH, lang: Lang = "en") -> shapes.EventFull:
     """Return all that is known of an event."""
     results = site.results()
     event_of(results, event_id)
-    return view.full(results, event_id, pipeline.history(site.folder, event_id))
+    return view.full(results, event_id, pipeline.history(site.folder, event_id), lang)
 
 
 @router.post("/sites/{site}/words", responses=_OF_SITE)
