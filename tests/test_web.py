@@ -27,7 +27,7 @@ pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
 from leakdetect import pipeline
-from leakdetect.errors import InputError, MissingFileError
+from leakdetect.errors import InputError, MissingFileError, SiteError
 from leakdetect.events import Status
 from leakdetect.report.svgmap import Drawing
 from leakdetect.schema import SENSOR, TIME
@@ -307,6 +307,11 @@ def test_ids_are_looked_up_and_never_paths(local: TestClient, folder: Path) -> N
     assert [site.id for site in Sites([folder, twin])] == ["grid-sons", "grid-sons-2"]
     with pytest.raises(InputError, match="named twice"):
         Sites([folder, folder])
+    for one in (folder, twin):
+        with (one / "site.toml").open("a", encoding="utf-8") as file:
+            file.write('\n[store]\nurl = "postgresql://db.example/leaks"\n')
+    with pytest.raises(SiteError, match=r"'Grid & Sons' in the database that it shares, as .*: give each its own site"):
+        Sites([folder, twin])
 
 
 # -- what people say ------------------------------------------------------------------------------------------------

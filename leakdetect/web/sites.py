@@ -20,6 +20,7 @@ from leakdetect.network import Network
 from leakdetect.report.svgmap import Drawing
 from leakdetect.schema import TIME, without_meters
 from leakdetect.site import FILE, Site, load_site
+from leakdetect.store import check_apart
 
 _FOLDERS = re.compile(r"(?<![\w.-])/(?:[^\s/:']+/)*")  # that a path begins with
 _YEAR = np.timedelta64(365, "D")
@@ -108,7 +109,7 @@ class Sites:
     Raises
     ------
     LeakdetectError
-        If a folder is named twice, or its site.toml cannot be read.
+        If a folder is named twice, its site.toml cannot be read, or two sites are one in a database that they share.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -117,7 +118,8 @@ class Sites:
         for folder in resolved:
             if resolved.count(folder) > 1:
                 raise InputError(f"{folder}: named twice: name each site once")
-            load_site(folder)
+        check_apart([(folder, load_site(folder)) for folder in resolved])
+        for folder in resolved:
             plain = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "site"
             name, number = plain, 1
             while name in self._known:
