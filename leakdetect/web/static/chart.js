@@ -143,7 +143,7 @@ function curves(series, site, events, body, below, over = null) {
     const shades = bars.map(({ event, from, to, lane }) => {
       const [a, b, above] = [Math.max(x(from), EDGE.left), x(to), lane * LANE + 4];
       return [
-        s("path", { class: "bar", d: `M${a + (event.number ? 12 : 0)} ${above + 5}H${Math.max(b, a + 14)}`, stroke: event.colour || OVER }),
+        s("path", { class: "bar", d: `M${a + (event.number ? 4 + 8 * String(event.number).length : 0)} ${above + 5}H${Math.max(b, a + 14)}`, stroke: event.colour || OVER }),
         event.number ? s("text", { x: a, y: above + 9, fill: event.colour, class: "strong" }, String(event.number)) : null,
         from >= first ? s("path", { class: "onset", d: `M${a} ${above + 12}V${bottom}`, stroke: event.colour || OVER }) : null,
       ].filter(Boolean);

@@ -84,19 +84,20 @@ export async function event(site, query, refresh) {
   const told = e.evidence.filter((one) => one.has_series).slice(0, CURVES);
   const series = await Promise.all(told.map((one) => ask(siteUrl(site, "series", { sensor: one.sensor, ...since }))));
   const see = (one) => (one.has_series ? h("a", { href: link(site, "series", { sensor: one.sensor, ...since }) }, one.sensor) : one.label);
-  const many = e.evidence.length > 3; // so that both columns are about as long
+  const reader = state.me.role === "reader";
+  const before = reader || e.evidence.length > 3; // so that both columns are about as long
   const parts = [
     h("p", { class: "choice" }, h("a", { href: link(site, "events") }, `← ${say("back")}`),
-      state.me.role === "reader" ? null : button(say("say"), () => document.querySelector("#word input").focus(), { id: "to-word" })),
+      reader ? null : button(say("say"), () => document.querySelector("#word input").focus(), { id: "to-word" })),
     factsOf(site, e),
-    state.me.role === "reader" ? h("p", { class: "soft" }, say("reader_only")) : null,
+    reader ? h("p", { class: "soft" }, say("reader_only")) : null,
     h("div", { class: "pair" },
       map.exists ? h("section", {}, h("h2", {}, say("map")), mapOf(map, say("map_event"), null)) : null,
       e.candidates.length ? h("section", {}, h("h2", {}, say("candidates")),
         table(say("candidates"), [left(say("rank")), { ...left(say("pipe")), names: true }, right(say("probability")), right(`${say("length")} (m)`)],
           e.candidates.map((c, i) => [String(i + 1), c.link, percent(c.probability), number(c.length_m, 0)]), true)) : null,
-      h("section", {}, state.me.role === "reader" ? null : word(site, e, refresh), many ? weighedOf(e) : null),
-      h("section", {}, evidenceOf(e, see), many ? null : weighedOf(e))),
+      h("section", {}, reader ? null : word(site, e, refresh), before ? weighedOf(e) : null),
+      h("section", {}, evidenceOf(e, see), before ? null : weighedOf(e))),
     series.length ? [h("h2", {}, say("behind")), keys(["measured", "expected", "residual"]),
       h("div", { class: "pair" }, series.map((one, i) =>
         figureOf(one, site, e, [see(told[i]), ` · ${say(`${one.quantity}_q`)} (${unit(one.unit)}) · ${percent(told[i].share)}`])))] : null,
