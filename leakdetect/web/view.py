@@ -47,7 +47,7 @@ def card(name: str, site: Site, events: Sequence[Event], runs: Sequence[dict[str
         open=len(active),
         new=sum(facts.is_new(event, now) for event in active),
         flow_m3h=round(sum(event.flow_m3h for event in active if np.isfinite(event.flow_m3h)), 3),
-        usable=sum(count * usable for count, usable in taken) / steps if steps else None,
+        usable=round(sum(count * usable for count, usable in taken) / steps, 4) if steps else None,
         until=None if np.isnat(now) else _text(now),
         last_run=last.get("started"),
         outcome=str(last.get("outcome", "")),
