@@ -567,6 +567,24 @@ def test_results_are_read_again_only_when_they_changed(folder: Path) -> None:
     assert [e.status for e in second.events if e.id == "burst-1"] == [Status.CONFIRMED]
 
 
+def test_series_of_the_sites_looked_at_last_are_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakdetect.web.sites._KEPT", 2)
+    one, two, three = Sites([folder, *(shutil.copytree(folder, tmp_path / name) for name in ("b", "c"))])
+    first, second = one.results(), two.results()
+    assert one.results() is first
+    three.results()
+    assert one.results() is first
+    assert two.results() is not second  # it was looked at longest ago
+
+
+def test_the_overview_needs_no_series(folder: Path, writing: TestClient) -> None:
+    shutil.rmtree(folder / "series")
+    [card] = get(writing, "sites")  # type: ignore[misc]
+    assert (card["error"], card["open"], card["usable"], card["until"]) == ("", 2, 0.97, "2024-03-10T23:00:00Z")
+
+
 # -- where it listens -----------------------------------------------------------------------------------------------
 
 

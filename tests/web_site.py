@@ -77,7 +77,7 @@ def keep_run(folder: Path, events: Sequence[Event]) -> None:
     with store:
         last = store.progress()
         left = Progress("sum", sample.START, sample.END, {"a": np.zeros(1)}, run=last.run if last else None)
-        record = {"outcome": "taken", "until": "2024-03-10T23:00:00Z", "quality": {"usable": 0.97}}
+        record = {"outcome": "taken", "steps": 24, "until": "2024-03-10T23:00:00Z", "quality": {"usable": 0.97}}
         with store.saving(Outcome(left, events, record=record)):
             pass
 

@@ -260,11 +260,22 @@ class Store:
 
     # -- runs --------------------------------------------------------------------------------------------------
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return the records of all runs, oldest first: ``number``, ``started`` and what `record` was given."""
+    def runs(self, last: int | None = None, since: np.datetime64 | None = None) -> list[dict[str, Any]]:
+        """Return the records of runs, oldest first: ``number``, ``started`` and what `record` was given.
+
+        Parameters
+        ----------
+        last : int, optional
+            No more than so many, the newest.
+        since : datetime64, optional
+            Those that started then or later (UTC).
+        """
+        query = self._mine(RUNS).order_by(RUNS.c.number.desc()).limit(last)
+        if since is not None:
+            query = query.where(RUNS.c.started >= iso(since))
         with self._base.work() as connection:
-            rows = connection.execute(self._mine(RUNS).order_by(RUNS.c.number)).all()
-        return [{"number": row.number, "started": row.started, **json.loads(row.body)} for row in rows]
+            rows = connection.execute(query).all()
+        return [{"number": row.number, "started": row.started, **json.loads(row.body)} for row in reversed(rows)]
 
     def record(self, started: np.datetime64, body: Mapping[str, Any]) -> None:
         """Keep the record of a run that took nothing: it failed, or there was nothing new."""

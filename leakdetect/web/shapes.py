@@ -45,7 +45,10 @@ class SiteCard(_Shape):
     open: int
     new: int
     flow_m3h: Annotated[float, Field(description="Of all open leaks together [m3/h].")]
-    usable: Annotated[float | None, Field(description="Share of the last week's readings that can be used.")]
+    usable: Annotated[
+        float | None,
+        Field(description="Share of readings that can be used, of a week's runs."),
+    ]
     until: str | None
     last_run: str | None
     outcome: str

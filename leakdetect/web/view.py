@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from leakdetect.events import Event, iso
+from leakdetect.events import Event, iso, parse_time
 from leakdetect.plot import colour, window
 from leakdetect.report import facts
 from leakdetect.report.geojson import finite
@@ -18,11 +18,12 @@ from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Map
 from leakdetect.report.weighed import channel, explanations, is_balance, remarks
 from leakdetect.schema import SENSOR, TIME, Flag
+from leakdetect.site import Site
 from leakdetect.web import shapes
 from leakdetect.web.sites import Results
 
 _MARKED = 5  # pipes with their rank on the map of an event
-_WEEK = np.timedelta64(7, "D")
+RUNS = 20  # that are listed
 
 
 def _text(time: np.datetime64) -> str:
@@ -32,21 +33,22 @@ def _text(time: np.datetime64) -> str:
 # -- sites ----------------------------------------------------------------------------------------------------------
 
 
-def card(name: str, results: Results, runs: Sequence[dict[str, Any]]) -> shapes.SiteCard:
-    """Return a site as the overview shows it."""
-    now = results.now
-    active = [facts.current(event) for event in facts.in_order(results.events)[0]]
-    late = results.data.isel({TIME: results.data[TIME].values > now - _WEEK})
-    usable = late["usable"].values if "usable" in late else np.isfinite(late["reading"].values)
+def card(name: str, site: Site, events: Sequence[Event], runs: Sequence[dict[str, Any]]) -> shapes.SiteCard:
+    """Return a site as the overview shows it; `runs` are those of the last week."""
+    ends = [time for run in runs if (time := parse_time(run.get("until"))) is not None]
+    now = max([*ends, *(event.data_until for event in events)], default=np.datetime64("NaT", "ns"))
+    active = [facts.current(event) for event in facts.in_order(events)[0]]
+    taken = [(run["steps"], run["quality"]["usable"]) for run in runs if run.get("quality")]
+    steps = sum(count for count, _ in taken)
     last = runs[-1] if runs else {}
     return shapes.SiteCard(
         id=name,
-        name=results.site.name,
-        timezone=results.site.timezone,
+        name=site.name,
+        timezone=site.timezone,
         open=len(active),
         new=sum(facts.is_new(event, now) for event in active),
         flow_m3h=round(sum(event.flow_m3h for event in active if np.isfinite(event.flow_m3h)), 3),
-        usable=float(usable.mean()) if usable.size else None,
+        usable=round(sum(count * usable for count, usable in taken) / steps, 4) if steps else None,
         until=None if np.isnat(now) else _text(now),
         last_run=last.get("started"),
         outcome=str(last.get("outcome", "")),
@@ -245,7 +247,7 @@ def quality_of(results: Results, runs: Sequence[dict[str, Any]]) -> shapes.Quali
             new=run.get("new"), usable=finite(run["quality"]["usable"]) if "quality" in run else None,
             note=str(run.get("error") or run.get("note") or ""),
         )
-        for run in reversed(runs[-20:])
+        for run in reversed(runs)
     ]  # fmt: skip
     ends = (_text(times[0]), _text(times[-1])) if times.size else (None, None)
     return shapes.Quality(since=ends[0], until=ends[1], sensors=sensors, runs=told)

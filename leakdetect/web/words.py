@@ -38,7 +38,7 @@ _OWN = {
     "site": ("Site", "Site"),
     "open_leaks": ("Open leaks", "Fuites en cours"),
     "new": ("New", "Nouvelles"),
-    "usable_week": ("Usable, last 7 days", "Utilisable, 7 derniers jours"),
+    "usable_week": ("Usable readings", "Mesures utilisables"),
     "until": ("Readings until", "Mesures jusqu’au"),
     "last_run": ("Last run", "Dernier passage"),
     "all": ("All", "Tous"),
