@@ -29,7 +29,7 @@ _UNDEFINED = -1  # Cartesian
 _APPLICATION, _VERSION = 0x47504B47, 10300  # 'GPKG', 1.3
 _POINT, _LINE, _MULTI = 1, 2, 5  # WKB
 
-Row = tuple[list[Line], dict[str, Any]]
+_Row = tuple[list[Line], dict[str, Any]]
 
 _WGS84 = (
     'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
@@ -138,7 +138,7 @@ def write(
     return path
 
 
-def _links(network: Network | None, lines: Lines) -> list[Row]:
+def _links(network: Network | None, lines: Lines) -> list[_Row]:
     if network is None:
         return []
     return [
@@ -155,12 +155,12 @@ def _links(network: Network | None, lines: Lines) -> list[Row]:
     ]
 
 
-def _sensors(network: Network | None, data: xr.Dataset | None) -> list[Row]:
+def _sensors(network: Network | None, data: xr.Dataset | None) -> list[_Row]:
     if data is None:
         return []
     named = without_meters(data)
     columns = (named[key].values.tolist() for key in (SENSOR, "quantity", "element", "dma"))
-    rows: list[Row] = []
+    rows: list[_Row] = []
     for name, quantity, element, dma in zip(*columns, strict=True):
         spot = sensor_place(network, element, quantity) if network is not None else None
         values = {"sensor": name, "quantity": quantity, "element": element, "dma": dma or None}
@@ -182,7 +182,7 @@ def _styles(base: sqlite3.Connection, styles: Mapping[str, str]) -> None:
     )
 
 
-def _layer(base: sqlite3.Connection, name: str, kind: str, rows: Sequence[Row], srs: int) -> None:
+def _layer(base: sqlite3.Connection, name: str, kind: str, rows: Sequence[_Row], srs: int) -> None:
     points = [point for parts, _ in rows for line in parts for point in line]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     box = (min(xs), min(ys), max(xs), max(ys)) if points else (None, None, None, None)
