@@ -249,8 +249,9 @@ def _write_states(connection: sa.Connection, site: str, outcome: Outcome, run: i
         connection.execute(CHECKPOINTS.delete().where(mine))
     elif outcome.restarted is not None:
         connection.execute(CHECKPOINTS.delete().where(mine, CHECKPOINTS.c.until >= iso(outcome.restarted)))
-    else:  # the state that the run began from
+    else:  # the state that the run began from is the last of its day, if the day is over
         last = sa.select(PROGRESS.c.site, PROGRESS.c.until, PROGRESS.c.state).where(PROGRESS.c.site == site)
+        last = last.where(PROGRESS.c.until < str(progress.until.astype("datetime64[D]")))
         connection.execute(
             CHECKPOINTS.delete().where(mine, CHECKPOINTS.c.until.in_(last.with_only_columns(PROGRESS.c.until)))
         )
