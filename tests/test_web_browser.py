@@ -227,6 +227,28 @@ def test_the_list_ends_in_sums(browser: Browser, served: Served) -> None:
     page.close()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_of_many_sites_those_that_need_somebody_come_first(browser: Browser, served: Served, width: int) -> None:
+    page = opened(browser, served, width)
+    plain = {"timezone": "UTC", "open": 0, "new": 0, "flow_m3h": 0.0, "usable": 1.0, "until": "2024-03-10T23:00:00Z",
+             "last_run": "2024-03-11T05:00:00Z", "outcome": "taken", "error": ""}  # fmt: skip
+    cards = [{**plain, "id": f"d{k}", "name": f"District {k:02}"} for k in range(20)]
+    cards[7] |= {"open": 2, "flow_m3h": 5.0}
+    cards[11] |= {"error": "no readings"}
+    cards[15] |= {"open": 1, "new": 1, "flow_m3h": 2.0}
+    page.route("**/api/sites", lambda route: route.fulfill(json=cards))
+    page.reload()
+    names = page.locator("tbody th")
+    names.nth(19).wait_for()
+    assert [name.strip()[-2:] for name in names.all_inner_texts()[:4]] == ["15", "11", "07", "00"]
+    told = "New suspected leaks: 1, at 1 of 20 sites. Open: 3, losing about 7.0 m³/h together."
+    assert page.locator(".headline").inner_text().replace("\u00a0", " ") == told
+    page.get_by_label("Find a site").fill("ct 1")
+    assert page.locator("tbody tr:visible").count() == 10
+    assert not page.wrong  # type: ignore[attr-defined]
+    page.close()
+
+
 def test_by_keyboard_alone(browser: Browser, served: Served) -> None:
     page = opened(browser, served)
     page.goto(f"{served.url}{PAGES['event']}")

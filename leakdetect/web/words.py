@@ -38,6 +38,15 @@ _OWN = {
     "site": ("Site", "Site"),
     "open_leaks": ("Open leaks", "Fuites en cours"),
     "new": ("New", "Nouvelles"),
+    "all_new": (
+        "New suspected leaks: {new}, at {at} of {sites} sites. Open: {open}, losing about {flow} together.",
+        "Nouvelles fuites présumées : {new}, sur {at} des {sites} sites. En cours : {open}, environ {flow} au total.",
+    ),
+    "all_quiet": (
+        "Nothing new at {sites} sites. Open leaks: {open}, losing about {flow} together.",
+        "Rien de nouveau sur {sites} sites. Fuites en cours : {open}, environ {flow} au total.",
+    ),
+    "find": ("Find a site", "Chercher un site"),
     "usable_week": ("Usable readings", "Mesures utilisables"),
     "until": ("Readings until", "Mesures jusqu’au"),
     "last_run": ("Last run", "Dernier passage"),

@@ -15,8 +15,12 @@ const outcome = (text) => (text === "failed" ? say("failed_run") : say(text));
 const REASONS = { raised: "why_raised", "its signature has ended": "why_ended", "has grown since it was dismissed": "why_grown" };
 const reason = (change) => (change.run !== null && REASONS[change.why] ? say(REASONS[change.why]) : change.why || "–");
 
+const MANY = 12; // sites from which one is looked for by name
+// What needs somebody first: what is new, what failed, what loses most.
+const urgent = (a, b) => b.new - a.new || !!b.error - !!a.error || b.flow_m3h - a.flow_m3h || a.name.localeCompare(b.name);
+
 export async function overview() {
-  state.sites = await ask("/api/sites");
+  state.sites = (await ask("/api/sites")).sort(urgent);
   const rows = state.sites.map((site) => [
     h("a", { href: link(site.id, "events") }, site.name),
     site.until === null ? h("span", { class: "bad" }, site.error) : String(site.open),
@@ -26,7 +30,17 @@ export async function overview() {
     [time(site.last_run, site.id), h("br"), outcome(site.outcome), site.until && site.error ? h("div", { class: "bad" }, site.error) : null],
   ]);
   const heads = [left(say("site")), left(say("open_leaks")), left(say("new")), right(say("flow")), right(say("usable_week")), left(say("until")), left(say("last_run"))];
-  return { title: say("sites"), parts: [table(say("sites"), heads, rows)] };
+  const counts = { new: sum(state.sites.map((one) => one.new)), at: state.sites.filter((one) => one.new).length, sites: state.sites.length, open: sum(state.sites.map((one) => one.open)), flow: flow(sum(state.sites.map((one) => one.flow_m3h))) };
+  const list = table(say("sites"), heads, rows);
+  const found = h("input", { id: "find", type: "search", autocomplete: "off", input: () => {
+    const wanted = found.value.trim().toLocaleLowerCase();
+    list.querySelectorAll("tbody tr").forEach((row, i) => { row.hidden = !state.sites[i].name.toLocaleLowerCase().includes(wanted); });
+  } });
+  return { title: say("sites"), parts: [
+    rows.length > 1 ? h("p", { class: "headline" }, say(counts.new ? "all_new" : "all_quiet", counts)) : null,
+    rows.length > MANY ? h("p", {}, h("label", { for: "find" }, say("find")), " ", found) : null,
+    list,
+  ] };
 }
 
 function eventTable(site, events, everything) {
