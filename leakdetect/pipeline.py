@@ -19,7 +19,7 @@ from leakdetect.detectors import build
 from leakdetect.drawings import remembered_network
 from leakdetect.due import Job, Tell
 from leakdetect.errors import InputError, NotFittedError, ReadingsError
-from leakdetect.events import Event, KnownLeak, Repair, Status, Zone
+from leakdetect.events import Event, KnownLeak, Repair, Status, Zone, parse_time
 from leakdetect.files import alone, replacing, sweep
 from leakdetect.late import first_readings
 from leakdetect.netcdf import load_model, load_series, series_folder, write_model
@@ -33,6 +33,7 @@ from leakdetect.store import News, Store, open_store
 from leakdetect.store import news as latest_news
 from leakdetect.vault import Vault
 
+_WEEK = np.timedelta64(7, "D")
 _SAME_REPAIR = np.timedelta64(7, "D")  # a repair in the list and one said of an event may differ by so much
 
 
@@ -318,10 +319,18 @@ def history(folder: Path, event_id: str) -> list[dict[str, Any]]:
         return store.history(event_id)
 
 
-def runs(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a site's runs, oldest first; `NotFittedError` before the first."""
+def runs(folder: Path, last: int | None = None) -> list[dict[str, Any]]:
+    """Return the records of a site's runs, oldest first, the newest few if asked; `NotFittedError` before the first."""
     with _runs(load_site(folder)) as store:
-        return store.runs()
+        return store.runs(last)
+
+
+def overview(folder: Path) -> tuple[Site, list[Event], list[dict[str, Any]]]:
+    """Return what tells how a site is without its series: site, events, the runs of the last week; errors as `runs`."""
+    site = load_site(folder)
+    with _runs(site) as store:
+        newest = parse_time(next((run["started"] for run in store.runs(last=1)), None))
+        return site, store.events(), store.runs(since=newest - _WEEK) if newest is not None else []
 
 
 def news(folder: Path) -> News | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from leakdetect.errors import ElementError
 from leakdetect.events import Event
 from leakdetect.network import Floats, Network
-from leakdetect.schema import SENSOR, TIME
+from leakdetect.schema import SENSOR, TIME, Quantity
 from leakdetect.units import from_si
 
 if TYPE_CHECKING:
@@ -85,6 +85,19 @@ def link_place(network: Network, name: str) -> Floats | None:
         return None
     j = network.link(name)
     return network.link_xy()[j] if drawn_links(network)[j] else None
+
+
+def sensor_place(network: Network, element: str, quantity: str) -> Floats | None:
+    """Return where a sensor is drawn, shape (2,); None if nowhere.
+
+    A node and a link may bear the same name: flows are of links, all else is of nodes.
+    """
+    if quantity == Quantity.FLOW:
+        return link_place(network, element)
+    if not network.has_node(element) or not drawn(network)[network.node(element)]:
+        return None
+    spot: Floats = network.xy[network.node(element)]
+    return spot
 
 
 def map(network: Network, events: Sequence[Event], ax: Axes | None = None) -> Axes:

@@ -92,7 +92,7 @@ def test_the_life_of_an_event(site: Path, run: Command) -> None:
         ("bob", "repaired", "", pipe),
     ]
     text = run.ok("events", site, "show", name)
-    for word in (pipe, "heard it", "2025-04-12 10:30", "m3/h", "Pipes, most likely first", "What people said"):
+    for word in (pipe, "heard it", "2025-04-12 10:30", "m3/h", "Pipes to search, in this order", "What people said"):
         assert word in text
     assert name not in run.ok("events", site, "list", "--open")
     run.ok("detect", site, "--to", "2025-04-20")

@@ -17,6 +17,7 @@ from leakdetect.errors import MissingFileError
 from leakdetect.events import Status, Zone
 from leakdetect.report import geojson, geopackage, table
 
+LAYERS = ("zones", "candidates", "sensors", "network")
 DOUBLE = {"candidates": (), "zone": Zone((), float("nan"), 1.0)}
 
 
@@ -126,6 +127,29 @@ def test_geopackage_holds_the_same_lines(tmp_path):
     assert ("candidates", -1, min(xs), max(xs)) in layers
 
 
+def test_geopackage_holds_the_network_and_its_sensors_but_no_meter(tmp_path):
+    network = sample.network(diameter=np.array([0.15] * 9 + [np.nan] * 4))
+    path = geopackage.write(tmp_path / "x.gpkg", network, [], data=sample.data())
+    with closing(sqlite3.connect(path)) as base:
+        links = base.execute("SELECT link, kind, diameter_mm, length_m, geom FROM network").fetchall()
+        sensors = base.execute("SELECT sensor, quantity, element, dma, geom FROM sensors").fetchall()
+        boxes = dict(base.execute("SELECT table_name, max_x FROM gpkg_contents").fetchall())
+    assert [row[0] for row in links] == list(network.link_names)
+    assert links[0][1:4] == ("pipe", 150.0, 100.0)
+    assert links[-1][1:4] == ("pump", None, None)
+    assert [points(row[4]) for row in links] == [ends(row[0]) for row in links]
+    assert [row[:4] for row in sensors] == [
+        ("1-1", "pressure", "1-1", "North"), (sample.NASTY, "pressure", "2-2", "North"),
+        ("in", "flow", "pump", "North"), ("tank", "level", "R", "North"),
+    ]  # fmt: skip
+    pump = np.mean(ends("pump"), axis=0).tolist()
+    spots = [list(struct.unpack_from("<xIdd", blob, 8)[1:]) for *_, blob in sensors]
+    assert spots == [*(network.xy[network.node(name)].tolist() for name in ("1-1", "2-2")), pump,
+                     network.xy[network.node("R")].tolist()]  # fmt: skip
+    assert all(struct.unpack_from("<xI", blob, 8) == (1,) for *_, blob in sensors)
+    assert boxes["network"] == network.xy[:, 0].max()
+
+
 def test_geopackage_takes_the_sites_coordinate_system(tmp_path):
     path = geopackage.write(tmp_path / "x.gpkg", sample.network(), [sample.BURST], "EPSG:2154")
     with closing(sqlite3.connect(path)) as base:
@@ -158,15 +182,13 @@ def test_geopackage_brings_its_styles(tmp_path):
         assert base.execute("SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'").fetchall() == [
             ("attributes",)
         ]
-        columns = {t: {r[1] for r in base.execute(f"PRAGMA table_info({t})")} for t in ("zones", "candidates")}
-    assert {(table, column, default) for table, column, default, _ in styles} == {
-        ("zones", "geom", 1),
-        ("candidates", "geom", 1),
-    }
+        columns = {t: {r[1] for r in base.execute(f"PRAGMA table_info({t})")} for t in LAYERS}
+    assert {(table, column, default) for table, column, default, _ in styles} == {(name, "geom", 1) for name in LAYERS}
     for name, _, _, text in styles:
         renderer = ElementTree.fromstring(text).find("renderer-v2")
         assert renderer.get("attr") in columns[name]
         used = {e.get("symbol") for e in renderer.iter() if e.tag in {"range", "category"}}
+        assert {e.get("type") for e in renderer.iter("symbol")} == {"marker" if name == "sensors" else "line"}
         assert used == {e.get("name") for e in renderer.iter("symbol")}
     ranges = [
         (float(e.get("lower")), float(e.get("upper"))) for e in ElementTree.fromstring(styles[1][3]).iter("range")

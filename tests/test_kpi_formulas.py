@@ -129,6 +129,21 @@ def test_the_limits_of_the_index() -> None:
 # -- SISPEA ------------------------------------------------------------------------------------------------------
 
 
+def test_sispea_as_a_service_published_it() -> None:
+    """Syndicat des eaux Euron Mortagne, RPQS 2017 and 2018: one length of mains must give all three linear indices."""
+    distributed, mains = 825_497 - 117_898, 214_000.0  # the length is not in the reports: 3.4 gives 211 to 217 km
+    metered = 0.5779 * distributed  # rendement primaire
+    of = sispea.Volumes(825_497, 117_898, metered, distributed - 265_431 - metered, 0.0)
+    losses = of.introduced - of.exported - of.authorised
+    assert losses / distributed == pytest.approx(0.375, abs=5e-4)
+    assert sispea.network_yield(of) == pytest.approx(1 - 265_431 / 825_497)  # "under 70 % for the first time"
+    assert round(sispea.linear_losses(of, mains, 365) * 1000, 1) == 3.4
+    assert round(sispea.uncounted(of, mains, 365) * 1000, 1) == 3.8  # 3.3 a year later, "less by 0.5"
+    later = sispea.Volumes(780_025, 0.0, 780_025 - 227_967, 0.0, 0.0)  # what was sold to others is not told
+    assert round(sispea.network_yield(later), 3) == 0.708
+    assert round(sispea.linear_losses(later, mains, 365) * 1000, 1) == 2.9
+
+
 def test_sispea_worked_by_hand() -> None:
     of = sispea.Volumes(introduced=1e6, exported=100_000, metered=700_000, unmetered=10_000, service=5_000)
     mains = 100_000.0

@@ -258,6 +258,13 @@ def test_what_is_refused_before_any_site_is_touched(sites: list[str], run: Comma
     text = Path("d1", "site.toml").read_text()
     Path("d1", "site.toml").write_text(text.replace("\ntimezone", '\ncrs = "EPSG:2154"\ntimezone', 1))
     assert "d1: crs is EPSG:2154, that of d0 is not given" in run.refused("detect", *sites, "--format", "geojson")
+    shared = '\n[store]\nurl = "sqlite:///shared.db"\nsite = "{}"\n'
+    for site, name in zip(sites, ("a", "b", "a"), strict=True):
+        with Path(site, "site.toml").open("a") as file:
+            file.write(shared.format(name))
+    said = run.refused("detect", *sites)
+    assert "d2/site.toml: 'a' in the database that it shares, as d0 is: give each its own site under [store]" in said
+    assert not Path("shared.db").exists()
     assert not any(Path(site, "leakdetect.db").exists() for site in sites)
 
 

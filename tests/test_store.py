@@ -66,6 +66,21 @@ def test_a_run_is_kept_as_a_whole(path: Path) -> None:
         assert [e.id for e in store.events()] == ["e1", "third", "late"]
 
 
+def test_of_runs_long_past_those_stay_that_changed_something(path: Path) -> None:
+    with Store(path) as store:
+        for hour in range(0, 72, 6):
+            raised = [event(days=1)] if hour >= 30 else []
+            keep(store, progress(), raised, started=T0 + np.timedelta64(hour, "h"))
+        assert len(store.runs()) == 12
+        keep(store, progress(), [event(days=1)], started=T0 + 32 * DAY)
+        started = [r["started"][:13] for r in store.runs()]
+        # The last of each of the two days that are over a month old, and the one that raised the event.
+        assert started == ["2024-05-01T18", "2024-05-02T06", "2024-05-02T18", "2024-05-03T00", "2024-05-03T06",
+                           "2024-05-03T12", "2024-05-03T18", "2024-06-02T00"]  # fmt: skip
+        assert [r["number"] for r in store.runs(last=2)] == [12, 13]
+        assert [r["number"] for r in store.runs(since=T0 + 3 * DAY)] == [13]
+
+
 def test_what_fails_leaves_what_was_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as store:
         keep(store, progress(), [event()], fresh=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
 from leakdetect import pipeline
-from leakdetect.errors import InputError, MissingFileError
+from leakdetect.errors import InputError, MissingFileError, SiteError
 from leakdetect.events import Status
 from leakdetect.report.svgmap import Drawing
 from leakdetect.schema import SENSOR, TIME
@@ -38,8 +39,9 @@ from leakdetect.web.guard import LARGEST
 from leakdetect.web.limits import Limiter
 from leakdetect.web.live import Marks, stream
 from leakdetect.web.series import series_of
-from leakdetect.web.sites import Sites
+from leakdetect.web.sites import Results, Sites
 from leakdetect.web.users import Role, Users
+from leakdetect.web.view import full
 from leakdetect.web.words import texts
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -171,7 +173,41 @@ def test_an_event_says_all_but_what_meters_told(local: TestClient) -> None:
     assert event["candidates"][0] == {"link": "p5", "probability": 0.9, "length_m": 100.0}
     assert event["history"][0]["run"] == 1
     burst = get(local, "sites/grid-sons/event", id="burst-1")
-    assert [e["sensor"] for e in burst["evidence"]] == ["1-1", "in", sample.NASTY]
+    assert [(e["label"], e["has_series"]) for e in burst["evidence"]] == [
+        ("1-1", True), ("in", True), (sample.NASTY, True), ("tank", True), ("water balance behind in", False),
+    ]  # fmt: skip
+    assert burst["weighed"][:2] == [
+        {"text": "a leak near 0-0", "explained": 0.92, "is_leak": True},
+        {"text": "a fault or new setting of sensor 1-1", "explained": 0.3, "is_leak": False},
+    ]
+    french = get(local, "sites/grid-sons/event", id="burst-1", lang="fr")
+    assert french["weighed"][2]["text"] == "la vanne v7 réglée autrement"
+    assert french["evidence"][-1]["label"] == "bilan en eau en aval de in"
+    for told in (burst, french):
+        assert not [e["text"] for e in told["weighed"] if METER in e["text"]]
+
+
+def test_what_the_inflow_alone_told_is_said_in_words(folder: Path) -> None:
+    site, network, data, _ = pipeline.results(folder)
+    row = {"cause": "use by day", "night_m3h": 3.6, "day_m3h": 2.5}
+    found = replace(sample.BURST, candidates=(), latest={"weighed": [row]})
+    told = full(Results(site, network, data, [found]), "burst-1", [], "fr")
+    assert told.weighed == []
+    assert "3,6\u00a0m³/h la nuit" in told.remarks[0]
+    assert len(told.remarks) == 2
+    assert (told.first_link, told.dma) == (None, "North")
+
+
+def test_what_is_lost_is_worth_its_price(folder: Path, local: TestClient) -> None:
+    rows = get(local, "sites/grid-sons/events")
+    assert [(r["lost_m3"], r["money"], r["currency"]) for r in rows[:1]] == [(288.0, pytest.approx(230.4), "EUR")]
+    assert (rows[0]["first_link"], rows[0]["first_probability"]) == ("0-0", 0.5)
+    assert (rows[0]["zone_length_m"], rows[0]["zone_probability"]) == (200.0, 0.8)
+    with (folder / "site.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[costs]\nwater_per_m3 = 0\n")
+    free = TestClient(create_app([folder]))
+    assert [r["money"] for r in get(free, "sites/grid-sons/events")] == [None] * 3
+    assert get(free, "sites/grid-sons/event", id="burst-1")["month_money"] is None
 
 
 def test_no_answer_holds_a_households_meter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +241,10 @@ def test_series_are_means_of_what_was_measured(local: TestClient) -> None:
     assert got["low"] == pytest.approx(hours.reshape(-1, 4).min(axis=1), rel=1e-5)
     assert got["high"] == pytest.approx(hours.reshape(-1, 4).max(axis=1), rel=1e-5)
     assert got["time"][0] == 1709251200  # 2024-03-01 UTC
+    beyond = np.array(got["measured"]) - np.array(got["expected"])
+    assert got["residual"] == pytest.approx(beyond, abs=1e-3)
+    assert np.abs(got["residual"][:15]).max() < 1  # the noise
+    assert np.abs(np.array(got["residual"][15:]) - 10).max() < 1  # m3/h more from 3 March, noon
 
 
 def test_what_was_not_measured_is_none() -> None:
@@ -267,6 +307,11 @@ def test_ids_are_looked_up_and_never_paths(local: TestClient, folder: Path) -> N
     assert [site.id for site in Sites([folder, twin])] == ["grid-sons", "grid-sons-2"]
     with pytest.raises(InputError, match="named twice"):
         Sites([folder, folder])
+    for one in (folder, twin):
+        with (one / "site.toml").open("a", encoding="utf-8") as file:
+            file.write('\n[store]\nurl = "postgresql://db.example/leaks"\n')
+    with pytest.raises(SiteError, match=r"'Grid & Sons' in the database that it shares, as .*: give each its own site"):
+        Sites([folder, twin])
 
 
 # -- what people say ------------------------------------------------------------------------------------------------
@@ -520,6 +565,24 @@ def test_results_are_read_again_only_when_they_changed(folder: Path) -> None:
     second = site.results()
     assert second is not first
     assert [e.status for e in second.events if e.id == "burst-1"] == [Status.CONFIRMED]
+
+
+def test_series_of_the_sites_looked_at_last_are_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leakdetect.web.sites._KEPT", 2)
+    one, two, three = Sites([folder, *(shutil.copytree(folder, tmp_path / name) for name in ("b", "c"))])
+    first, second = one.results(), two.results()
+    assert one.results() is first
+    three.results()
+    assert one.results() is first
+    assert two.results() is not second  # it was looked at longest ago
+
+
+def test_the_overview_needs_no_series(folder: Path, writing: TestClient) -> None:
+    shutil.rmtree(folder / "series")
+    [card] = get(writing, "sites")  # type: ignore[misc]
+    assert (card["error"], card["open"], card["usable"], card["until"]) == ("", 2, 0.97, "2024-03-10T23:00:00Z")
 
 
 # -- where it listens -----------------------------------------------------------------------------------------------

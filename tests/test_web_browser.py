@@ -20,7 +20,7 @@ from web_site import PASSWORDS, make, make_users
 
 from leakdetect import pipeline
 from leakdetect.events import Evidence, Status
-from leakdetect.report import write_report
+from leakdetect.report import facts, write_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -33,6 +33,8 @@ PAGES = {
     "sites": "#/",
     "events": "#/grid-sons/events?show=all",
     "event": "#/grid-sons/event?id=growing-1",
+    "burst": "#/grid-sons/event?id=burst-1",
+    "over": "#/grid-sons/event?id=mended-1",
     "series": "#/grid-sons/series?sensor=in",
     "quality": "#/grid-sons/quality",
     "kpi": "#/grid-sons/kpi",
@@ -179,6 +181,71 @@ def test_names_do_no_harm(browser: Browser, served: Served) -> None:
     assert page.get_by_label("Sensor").input_value() == sample.NASTY
     assert page.evaluate("document.scripts.length") == 1
     assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_event_shows_what_it_rests_on(browser: Browser, served: Served, width: int) -> None:
+    page = opened(browser, served, width)
+    visit(page, served, "burst")
+    boxes = [page.get_by_role("heading", name=name).bounding_box() for name in ("Map", "Pipes to search")]
+    beside = boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
+    assert beside == (width == 1280)
+    assert beside or boxes[0]["y"] < boxes[1]["y"]
+    pipes = page.get_by_role("region", name="Pipes to search").locator("table")
+    assert pipes.locator("thead th").first.inner_text() == "Rank"
+    assert pipes.get_by_role("rowheader").all_inner_texts() == ["0-0", "p3", "p1", "p9"]
+    sensors = page.get_by_role("region", name="What each sensor says")
+    assert sensors.count() == 1
+    assert sensors.get_by_role("rowheader").all_inner_texts() == ["1-1", "in", sample.NASTY]
+    page.get_by_text("2 others · 3%").click()
+    assert sensors.nth(1).get_by_role("rowheader").all_inner_texts() == ["tank", "water balance behind in"]
+    rivals = page.get_by_role("region", name="What else was weighed").get_by_role("rowheader").all_inner_texts()
+    assert rivals[:2] == ["a leak near 0-0", "a fault or new setting of sensor 1-1"]
+    drawn = page.locator("figure")
+    assert [text.split(" ·")[0] for text in drawn.locator("figcaption").all_inner_texts()] == ["1-1", "in"]
+    for curve in ("measured", "expected", "residual", "onset"):
+        assert [bool(d.get_attribute("d")) for d in drawn.locator(f"path.{curve}").all()] == [True, True]
+    drawn.nth(1).get_by_role("link", name="in").click()
+    page.get_by_role("heading", name="Series").wait_for()
+    assert page.get_by_label("Sensor").input_value() == "in"
+    assert page.wrong == []  # type: ignore[attr-defined]
+    page.close()
+
+
+def test_the_list_ends_in_sums(browser: Browser, served: Served) -> None:
+    page = opened(browser, served)
+    page.evaluate("place => { location.hash = place }", "#/grid-sons/events")
+    total = page.locator("tfoot tr")
+    total.wait_for()
+    rows = page.locator("tbody tr")
+    running = sum(facts.lost(event).best for event in (sample.BURST, sample.GROWING))
+    told = [f"{running:.3g}", f"{running * 0.8:.3g}"]  # at 0.80 a m3, to three figures
+    volume, money = (f"{float(text):,.0f}" for text in told)
+    assert total.locator("td").nth(4).inner_text() == f"{volume}\u00a0m³\n{money}\u00a0EUR"
+    assert rows.first.locator("td").last.inner_text() == "0-0 (50%)\nzone of 200\u00a0m (80%)"
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_of_many_sites_those_that_need_somebody_come_first(browser: Browser, served: Served, width: int) -> None:
+    page = opened(browser, served, width)
+    plain = {"timezone": "UTC", "open": 0, "new": 0, "flow_m3h": 0.0, "usable": 1.0, "until": "2024-03-10T23:00:00Z",
+             "last_run": "2024-03-11T05:00:00Z", "outcome": "taken", "error": ""}  # fmt: skip
+    cards = [{**plain, "id": f"d{k}", "name": f"District {k:02}"} for k in range(20)]
+    cards[7] |= {"open": 2, "flow_m3h": 5.0}
+    cards[11] |= {"error": "no readings"}
+    cards[15] |= {"open": 1, "new": 1, "flow_m3h": 2.0}
+    page.route("**/api/sites", lambda route: route.fulfill(json=cards))
+    page.reload()
+    names = page.locator("tbody th")
+    names.nth(19).wait_for()
+    assert [name.strip()[-2:] for name in names.all_inner_texts()[:4]] == ["15", "11", "07", "00"]
+    told = "New suspected leaks: 1, at 1 of 20 sites. Open: 3, losing about 7.0 m³/h together."
+    assert page.locator(".headline").inner_text().replace("\u00a0", " ") == told
+    page.get_by_label("Find a site").fill("ct 1")
+    assert page.locator("tbody tr:visible").count() == 10
+    assert not page.wrong  # type: ignore[attr-defined]
     page.close()
 
 

@@ -16,7 +16,7 @@ from leakdetect.site import load_site
 from leakdetect.store import Outcome, Progress, open_store
 from leakdetect.web.users import Role, Users
 
-METER = "meter"  # of a household: in the evidence here, as no run leaves it, and never to be seen
+METER = "meter"  # of a household: in the evidence and weighed here, as no run leaves it, and never to be seen
 PASSWORDS = {"rita": "looks-at-all-of-it", "otto": "mends-what-is-broken", "ada": "sees-who-did-what!"}
 _SITE = """\
 name = "Grid & Sons"
@@ -59,7 +59,12 @@ def make(folder: Path, store: str = "") -> Path:
     flow.to_csv(folder / "readings" / "flow.csv", index=False)
     site = load_site(folder)
     write_series(site, data, fresh=True)
-    burst = replace(sample.BURST, evidence=(*sample.BURST.evidence, Evidence(METER, 0.05)))
+    rivals = [*sample.BURST.latest["weighed"], {"cause": f"sensor {METER}", "evidence": 1.0, "explained": 0.01}]
+    burst = replace(
+        sample.BURST,
+        evidence=(*sample.BURST.evidence, Evidence(METER, 0.05), Evidence("tank", 0.02), Evidence("balance in", 0.01)),
+        latest={"weighed": rivals},
+    )
     keep_run(folder, [sample.MENDED, sample.GROWING, burst])
     assert site.store_path.is_file() == (not store)
     return folder
@@ -72,7 +77,7 @@ def keep_run(folder: Path, events: Sequence[Event]) -> None:
     with store:
         last = store.progress()
         left = Progress("sum", sample.START, sample.END, {"a": np.zeros(1)}, run=last.run if last else None)
-        record = {"outcome": "taken", "until": "2024-03-10T23:00:00Z", "quality": {"usable": 0.97}}
+        record = {"outcome": "taken", "steps": 24, "until": "2024-03-10T23:00:00Z", "quality": {"usable": 0.97}}
         with store.saving(Outcome(left, events, record=record)):
             pass
 

@@ -190,7 +190,7 @@ def _show(site: Site, event: Event, said: Sequence[dict[str, str]], history: Seq
     table(event.id, ["", ""], rows)
     if now.candidates:
         pipes = [[str(i), c.link, f"{c.probability:.1%}"] for i, c in enumerate(now.candidates[:20], 1)]
-        table("\nPipes, most likely first", ["rank", "pipe", "probability"], pipes, right=("rank", "probability"))
+        table("\nPipes to search, in this order", ["rank", "pipe", "probability"], pipes, right=("rank", "probability"))
     if said:
         rows = [
             [

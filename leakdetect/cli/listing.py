@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NEW = 10
 """Exit code of `detect` where it raised something."""
 
-_HEADER = ("event", "status", "kind", "since", "until", "m3/h", "most likely", "pipes in zone", "zone m")
+_HEADER = ("event", "status", "kind", "since", "until", "m3/h", "begin with", "pipes in zone", "zone m")
 _NUMBERS = ("m3/h", "pipes in zone", "zone m")
 
 

@@ -59,7 +59,7 @@ def report(
             figures=_figures(folder, data) if kpi else None, one_page=one_page,
         )  # fmt: skip
     elif form == Format.GPKG:
-        geopackage.write(path, network, events, site.crs)
+        geopackage.write(path, network, events, site.crs, data)
     else:
         text = geojson.dumps(network, events, site.crs) if form == Format.GEOJSON else table.dumps(network, events)
         replace_text(path, text)

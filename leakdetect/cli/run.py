@@ -117,7 +117,7 @@ def runs(
         rows = [[r["sensor"], r["quantity"], when(r["first"]), when(r["last"])] for r in far]
         table("", ["sensor", "quantity", "first reading", "last usable"], rows)
         return
-    found = pipeline.runs(folder)[-last:]
+    found = pipeline.runs(folder, last)
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return

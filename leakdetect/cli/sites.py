@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +16,9 @@ from leakdetect.cli.listing import NEW, Format, Listing, listing, show, summary
 from leakdetect.cli.times import window
 from leakdetect.errors import InputError, LeakdetectError, UnavailableError
 from leakdetect.parallel import Done, crew, usable_cores
+
+if TYPE_CHECKING:
+    from leakdetect.site import Site
 
 
 @dataclass(frozen=True)
@@ -107,23 +111,30 @@ def _line(name: str, done: Done[Report]) -> str:
 
 
 def _all_apart(folders: Sequence[Path]) -> None:
+    from leakdetect.store import check_apart
+
     known: set[Path] = set()
     for folder in folders:
         if folder.resolve() in known:
             raise InputError(f"{folder}: named twice: name each site once")
         known.add(folder.resolve())
+    check_apart(_readable(folders))
+
+
+def _readable(folders: Sequence[Path]) -> Iterator[tuple[Path, Site]]:
+    """Give the sites whose site.toml can be read; the others will say so themselves."""
+    from leakdetect.site import load_site
+
+    for folder in folders:
+        with suppress(LeakdetectError):
+            yield folder, load_site(folder)
 
 
 def _one_crs(folders: Sequence[Path]) -> None:
     """Raise InputError if sites are drawn in several coordinate systems: a GeoJSON file has one."""
-    from leakdetect.site import load_site
-
     known: dict[str | None, Path] = {}
-    for folder in folders:
-        try:
-            known.setdefault(load_site(folder).crs, folder)
-        except LeakdetectError:
-            continue  # it will say so itself
+    for folder, site in _readable(folders):
+        known.setdefault(site.crs, folder)
     if len(known) > 1:
         (a, first), (b, second) = list(known.items())[:2]
         raise InputError(

@@ -18,7 +18,7 @@ from leakdetect.report.language import Language
 from leakdetect.report.news import headline, items
 from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Drawing, Map
-from leakdetect.report.weighed import Explanation, explanations, remarks
+from leakdetect.report.weighed import Explanation, channel, explanations, remarks
 from leakdetect.schema import SENSOR, TIME, Flag, without_meters
 from leakdetect.site import Site
 from leakdetect.store import News
@@ -26,9 +26,8 @@ from leakdetect.store import News
 if TYPE_CHECKING:
     from leakdetect.kpi.gather import KeyFigures
 
-RANKED, _FEWEST, _LIKELY = 10, 3, 0.005  # pipes listed of each event; fewer where the rest is not likely
 _CHARTS = ((6, 4), (15, 2))  # sensors drawn of each event where there are so many; one where there are more
-_WORTH = 0.05  # probability of pipes that stand beside the first in the list of leaks
+_FIRST, _WORTH = 3, 0.05  # pipes that stand in the list of leaks: beside the first, those of such probability
 _MARKED = 5  # pipes with their rank on the map of each event
 _SHARES = 6  # sensors named in the list of evidence
 _GOOD = 0.995  # usable share from which a sensor needs no row of its own
@@ -158,8 +157,7 @@ def _view(page: _Page, raised: Event, number: int) -> EventView:
     seen = [e for e in named if e.sensor in known]
     times = data[TIME].values
     shown = window(event, times[0], times[-1]) if times.size else None
-    likely = sum(c.probability >= _LIKELY for c in event.candidates)
-    ranked = min(max(likely, _FEWEST), RANKED)
+    ranked = facts.ranked(event)
     rest = event.candidates[ranked:]
     pipes = _pipes(event.candidates[:ranked], page.network)
     unnamed = [*named[_SHARES:], *(e for e in event.evidence if e.sensor in page.hidden)]
@@ -173,9 +171,9 @@ def _view(page: _Page, raised: Event, number: int) -> EventView:
         monthly=facts.monthly(raised),
         dma=known[seen[0].sensor] if seen else "",
         pipes=pipes,
-        first=pipes[:1] + tuple(p for p in pipes[1:_FEWEST] if p.probability >= _WORTH),
+        first=pipes[:1] + tuple(p for p in pipes[1:_FIRST] if p.probability >= _WORTH),
         more=(len(rest), sum(c.probability for c in rest)),
-        evidence=tuple(replace(e, sensor=_channel(e.sensor, lang)) for e in named[:_SHARES]),
+        evidence=tuple(replace(e, sensor=channel(e.sensor, lang)) for e in named[:_SHARES]),
         others=(len(unnamed), sum(e.share for e in unnamed)),
         explanations=explanations(raised, lang),
         remarks=remarks(raised, lang),
@@ -183,14 +181,6 @@ def _view(page: _Page, raised: Event, number: int) -> EventView:
         charts=tuple(_chart(page, e, event, number, shown) for e in seen[: page.charts] if shown),
         window=shown,
     )
-
-
-def _channel(name: str, lang: Language) -> str:
-    """Return a sensor's name; a zone's water balance, which a detector takes for one, in the reader's words."""
-    if name == "balance" or name.startswith("balance "):
-        zone = name.removeprefix("balance").strip()
-        return lang.say("balance_of", zone=zone) if zone else lang.say("balance")
-    return name
 
 
 def _pipes(candidates: Sequence[Candidate], network: Network | None) -> tuple[Pipe, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from leakdetect.events import Candidate, Event, Kind, Status, Zone
 
 HOURS_A_MONTH = 730.5
+_RANKED, _FEWEST, _LIKELY = 10, 3, 0.005  # pipes listed of each event; fewer where the rest is not likely
 _ACTIVE = {Status.OPEN, Status.CONFIRMED}
 _NEW = np.timedelta64(24, "h")
 
@@ -27,6 +28,12 @@ def current(event: Event) -> Event:
             zone if isinstance(zone, Zone) else Zone(tuple(zone["links"]), zone["length_m"], zone["probability"])
         )
     return replace(event, **values)
+
+
+def ranked(event: Event) -> int:
+    """Return how many of an event's candidates are worth listing."""
+    likely = sum(c.probability >= _LIKELY for c in event.candidates)
+    return min(max(likely, _FEWEST), _RANKED, len(event.candidates))
 
 
 def is_active(event: Event) -> bool:

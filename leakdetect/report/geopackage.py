@@ -1,6 +1,6 @@
-"""Events as a GeoPackage (OGC 12-128r15): layers `zones` and `candidates`, for QGIS and other GIS.
+"""Events as a GeoPackage (OGC 12-128r15): layers `zones`, `candidates`, `network`, `sensors`, for QGIS and other GIS.
 
-The file is an SQLite database with two feature tables, and the styles in which QGIS shows them. Coordinates are those
+The file is an SQLite database with feature tables, and the styles in which QGIS shows them. Coordinates are those
 of the network's drawing; where the site does not name their coordinate system, the layers are 'undefined Cartesian'
 (-1): set theirs in the GIS.
 """
@@ -14,16 +14,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from leakdetect.events import Event
 from leakdetect.files import replacing
-from leakdetect.network import Network
+from leakdetect.network import Link, Network
+from leakdetect.plot import sensor_place
 from leakdetect.report import qgis
 from leakdetect.report.facts import current
-from leakdetect.report.geojson import Line, Lines, properties
+from leakdetect.report.geojson import Line, Lines, finite, properties
+from leakdetect.schema import SENSOR, without_meters
 
 _UNDEFINED = -1  # Cartesian
 _APPLICATION, _VERSION = 0x47504B47, 10300  # 'GPKG', 1.3
-_LINE, _MULTI = 2, 5  # WKB
+_POINT, _LINE, _MULTI = 1, 2, 5  # WKB
+
+_Row = tuple[list[Line], dict[str, Any]]
 
 _WGS84 = (
     'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
@@ -55,11 +61,24 @@ CREATE TABLE zones (
 CREATE TABLE candidates (
   fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom LINESTRING, event TEXT, status TEXT, rank INTEGER, link TEXT,
   probability DOUBLE, length_m DOUBLE);
+CREATE TABLE network (
+  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom LINESTRING, link TEXT, kind TEXT, diameter_mm DOUBLE,
+  length_m DOUBLE);
+CREATE TABLE sensors (
+  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom POINT, sensor TEXT, quantity TEXT, element TEXT, dma TEXT);
 """
 
 
-def write(path: Path, network: Network | None, events: Iterable[Event], crs: str | None = None) -> Path:
-    """Write the newest estimate of each event and its ranked pipes; the file is replaced as a whole.
+def write(
+    path: Path,
+    network: Network | None,
+    events: Iterable[Event],
+    crs: str | None = None,
+    data: xr.Dataset | None = None,
+) -> Path:
+    """Write the newest estimate of each event, its ranked pipes, the network and its sensors.
+
+    The file is replaced as a whole.
 
     Parameters
     ----------
@@ -69,6 +88,8 @@ def write(path: Path, network: Network | None, events: Iterable[Event], crs: str
     events : iterable of Event
     crs : str, optional
         Coordinate system of the drawing, such as 'EPSG:2154'.
+    data : Dataset, optional
+        Readings, whose sensors are shown; customers' meters are left out.
 
     Raises
     ------
@@ -110,8 +131,41 @@ def write(path: Path, network: Network | None, events: Iterable[Event], crs: str
                 pipes.append(([line] if line else [], values))
         _layer(base, "zones", "MULTILINESTRING", zones, srs)
         _layer(base, "candidates", "LINESTRING", pipes, srs)
-        _styles(base, {"zones": qgis.zones(), "candidates": qgis.candidates()})
+        _layer(base, "sensors", "POINT", _sensors(network, data), srs)
+        _layer(base, "network", "LINESTRING", _links(network, lines), srs)
+        styles = {"zones": qgis.zones(), "candidates": qgis.candidates(), "sensors": qgis.sensors()}
+        _styles(base, {**styles, "network": qgis.network()})
     return path
+
+
+def _links(network: Network | None, lines: Lines) -> list[_Row]:
+    if network is None:
+        return []
+    return [
+        (
+            [line] if (line := lines.of(name)) else [],
+            {
+                "link": name,
+                "kind": Link(network.link_kind[j]).name.lower(),
+                "diameter_mm": finite(network.diameter[j] * 1000) if network.link_kind[j] != Link.PUMP else None,
+                "length_m": finite(network.length[j]) if network.link_kind[j] == Link.PIPE else None,
+            },
+        )
+        for j, name in enumerate(network.link_names)
+    ]
+
+
+def _sensors(network: Network | None, data: xr.Dataset | None) -> list[_Row]:
+    if data is None:
+        return []
+    named = without_meters(data)
+    columns = (named[key].values.tolist() for key in (SENSOR, "quantity", "element", "dma"))
+    rows: list[_Row] = []
+    for name, quantity, element, dma in zip(*columns, strict=True):
+        spot = sensor_place(network, element, quantity) if network is not None else None
+        values = {"sensor": name, "quantity": quantity, "element": element, "dma": dma or None}
+        rows.append(([[spot.tolist()]] if spot is not None else [], values))
+    return rows
 
 
 def _styles(base: sqlite3.Connection, styles: Mapping[str, str]) -> None:
@@ -128,9 +182,7 @@ def _styles(base: sqlite3.Connection, styles: Mapping[str, str]) -> None:
     )
 
 
-def _layer(
-    base: sqlite3.Connection, name: str, kind: str, rows: Sequence[tuple[list[Line], dict[str, Any]]], srs: int
-) -> None:
+def _layer(base: sqlite3.Connection, name: str, kind: str, rows: Sequence[_Row], srs: int) -> None:
     points = [point for parts, _ in rows for line in parts for point in line]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     box = (min(xs), min(ys), max(xs), max(ys)) if points else (None, None, None, None)
@@ -150,9 +202,12 @@ def _layer(
 
 
 def _geometry(parts: list[Line], kind: str, srs: int) -> bytes | None:
-    """Return lines as a GeoPackage blob: header without envelope, then little-endian WKB."""
+    """Return lines, or a point, as a GeoPackage blob: header without envelope, then little-endian WKB."""
     if not parts:
         return None
+    header = b"GP" + struct.pack("<BBi", 0, 1, srs)
+    if kind == "POINT":
+        return header + struct.pack("<BIdd", 1, _POINT, *parts[0][0])
     lines = [struct.pack("<BII", 1, _LINE, len(p)) + b"".join(struct.pack("<dd", x, y) for x, y in p) for p in parts]
     wkb = lines[0] if kind == "LINESTRING" else struct.pack("<BII", 1, _MULTI, len(lines)) + b"".join(lines)
-    return b"GP" + struct.pack("<BBi", 0, 1, srs) + wkb
+    return header + wkb

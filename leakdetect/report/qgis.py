@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from leakdetect.plot import PALETTE
+from leakdetect.network import Link
+from leakdetect.plot import INK, PALETTE, PIPE
+from leakdetect.schema import Quantity
 
 VERSION = "3.22.0"  # of the style's format; later ones read it
 _CLASSES = ((0.0, 0.05, 0.3), (0.05, 0.15, 0.8), (0.15, 0.4, 1.6), (0.4, 1.0, 2.6))  # probability, width [mm]
@@ -30,12 +32,40 @@ def candidates() -> str:
 
 def zones() -> str:
     """Return the style of zones: one colour for each status."""
-    root, renderer = _root("categorizedSymbol", "status")
-    categories = SubElement(renderer, "categories")
-    for number, (status, _) in enumerate(_STATUS):
-        SubElement(categories, "category", {"value": status, "symbol": str(number), "label": status, "render": "true"})
-    _symbols(renderer, [(colour, 1.2) for _, colour in _STATUS])
+    return _categories("status", [status for status, _ in _STATUS], [(colour, 1.2) for _, colour in _STATUS])
+
+
+def network() -> str:
+    """Return the style of the network: pipes thin and grey, pumps and valves in ink."""
+    kinds = [kind.name.lower() for kind in Link]
+    return _categories("kind", kinds, [(PIPE, 0.3) if kind == "pipe" else (INK, 0.9) for kind in kinds])
+
+
+def sensors() -> str:
+    """Return the style of sensors: squares for flow, circles for the others, with their names."""
+    kinds = [str(quantity) for quantity in Quantity if quantity is not Quantity.DEMAND]
+    root, renderer = _sorted("quantity", kinds)
+    parent = SubElement(renderer, "symbols")
+    for number, kind in enumerate(kinds):
+        shape = "square" if kind == Quantity.FLOW else "circle"
+        values = {"name": shape, "color": _rgb(INK), "outline_style": "no", "size": "2.2", "size_unit": "MM"}
+        _symbol(parent, number, "marker", "SimpleMarker", values)
+    _label(root, "sensor")
     return _text(root)
+
+
+def _categories(column: str, kinds: Sequence[str], looks: Sequence[tuple[str, float]]) -> str:
+    root, renderer = _sorted(column, kinds)
+    _symbols(renderer, looks)
+    return _text(root)
+
+
+def _sorted(column: str, kinds: Sequence[str]) -> tuple[Element, Element]:
+    root, renderer = _root("categorizedSymbol", column)
+    categories = SubElement(renderer, "categories")
+    for number, kind in enumerate(kinds):
+        SubElement(categories, "category", {"value": kind, "symbol": str(number), "label": kind, "render": "true"})
+    return root, renderer
 
 
 def _root(kind: str, column: str) -> tuple[Element, Element]:
@@ -46,16 +76,24 @@ def _root(kind: str, column: str) -> tuple[Element, Element]:
 def _symbols(renderer: Element, looks: Sequence[tuple[str, float]]) -> None:
     parent = SubElement(renderer, "symbols")
     for number, (colour, width) in enumerate(looks):
-        symbol = SubElement(parent, "symbol", {"type": "line", "name": str(number), "alpha": "1"})
-        layer = SubElement(symbol, "layer", {"class": "SimpleLine", "enabled": "1", "pass": "0", "locked": "0"})
-        options = SubElement(layer, "Option", {"type": "Map"})
-        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
         values = {
-            "line_color": f"{red},{green},{blue},255", "line_width": f"{width:g}", "line_width_unit": "MM",
-            "line_style": "solid", "capstyle": "round", "joinstyle": "round",
+            "line_color": _rgb(colour), "line_width": f"{width:g}", "line_width_unit": "MM", "line_style": "solid",
+            "capstyle": "round", "joinstyle": "round",
         }  # fmt: skip
-        for name, value in values.items():
-            SubElement(options, "Option", {"name": name, "value": value, "type": "QString"})
+        _symbol(parent, number, "line", "SimpleLine", values)
+
+
+def _symbol(parent: Element, number: int, kind: str, layer_class: str, values: Mapping[str, str]) -> None:
+    symbol = SubElement(parent, "symbol", {"type": kind, "name": str(number), "alpha": "1"})
+    layer = SubElement(symbol, "layer", {"class": layer_class, "enabled": "1", "pass": "0", "locked": "0"})
+    options = SubElement(layer, "Option", {"type": "Map"})
+    for name, value in values.items():
+        SubElement(options, "Option", {"name": name, "value": value, "type": "QString"})
+
+
+def _rgb(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"{red},{green},{blue},255"
 
 
 def _label(root: Element, column: str) -> None:

@@ -11,23 +11,28 @@ from leakdetect.report.language import Language
 
 _KINDS = {"sensor": "rival_sensor", "setting": "rival_setting", "demand": "rival_demand", "growth": "rival_growth"}
 _OF = "of "
+_BALANCE = "balance"  # of a zone's water, which a detector takes for a sensor
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One explanation of what was seen, and the share of it that it accounts for alone."""
+    """One explanation of what was seen, and the share of it that it accounts for alone.
+
+    `sensor` is the one whose fault it would be.
+    """
 
     text: str
     explained: float
     is_leak: bool
+    sensor: str = ""
 
 
 def explanations(event: Event, lang: Language) -> tuple[Explanation, ...]:
     """Return the leak and its rivals, as weighed when the event was raised; none where no model compared them."""
-    rows = [row for row in _rows(event) if "explained" in row]
     return tuple(
-        Explanation(_cause(str(row["cause"]), event, lang), float(row["explained"]), row["cause"] == "leak")
-        for row in rows
+        Explanation(_cause(row["cause"], event, lang), row["explained"], row["cause"] == "leak", _sensor(row["cause"]))
+        for row in _rows(event)
+        if "explained" in row
     )
 
 
@@ -39,6 +44,24 @@ def remarks(event: Event, lang: Language) -> tuple[str, ...]:
         if "night_m3h" in row
     ]
     return (*told, *(() if event.candidates else (lang.say("weighed_inflow"),)))
+
+
+def is_balance(name: str) -> bool:
+    """Say whether what a detector takes for a sensor is a zone's water balance."""
+    return name.partition(" ")[0] == _BALANCE
+
+
+def channel(name: str, lang: Language) -> str:
+    """Return a sensor's name; a zone's water balance, which a detector takes for one, in the reader's words."""
+    if not is_balance(name):
+        return name
+    zone = name.removeprefix(_BALANCE).strip()
+    return lang.say("balance_of", zone=zone) if zone else lang.say("balance")
+
+
+def _sensor(cause: str) -> str:
+    kind, _, name = cause.partition(" ")
+    return name if kind == "sensor" else ""
 
 
 def _rows(event: Event) -> Sequence[Mapping[str, Any]]:

@@ -7,6 +7,7 @@ was there before.
 from leakdetect.store.news import News, news
 from leakdetect.store.outbox import Message, Quiet
 from leakdetect.store.outcome import Outcome, Saved
+from leakdetect.store.sharing import check_apart
 from leakdetect.store.state import Progress, cuts, decode, encode
 from leakdetect.store.store import Store, open_store
 
@@ -18,6 +19,7 @@ __all__ = [
     "Quiet",
     "Saved",
     "Store",
+    "check_apart",
     "cuts",
     "decode",
     "encode",

@@ -18,6 +18,7 @@ from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS
 from leakdetect.store.state import Progress, encode, kept
 
 _US = "leakdetect"
+_RUNS_KEPT = np.timedelta64(30, "D")  # each of them; of older ones what `_thin_runs` leaves
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def write(connection: sa.Connection, site: str, read: Callable[[str], Event], ou
     outbox.put_events(connection, site, outcome.alerts, now, raised, number, outcome.progress.until)
     _write_states(connection, site, outcome, number)
     _write_taken(connection, site, outcome)
+    _thin_runs(connection, site, outcome.started)
     body = {**outcome.record, "new": len(raised), "raised": raised}
     connection.execute(RUNS.update().where(RUNS.c.number == number).values(body=json.dumps(body)))
     return Saved(number, tuple(raised))
@@ -230,6 +232,16 @@ class _Events:
         )  # fmt: skip
 
 
+def _thin_runs(connection: sa.Connection, site: str, now: np.datetime64) -> None:
+    """Let go of runs that changed nothing, but for the last of each day: `watch` leaves some hundreds a day."""
+    old = (RUNS.c.site == site) & (RUNS.c.started < str(now.astype("datetime64[D]") - _RUNS_KEPT))
+    last = (
+        sa.select(sa.func.max(RUNS.c.number)).where(old).group_by(sa.func.substr(RUNS.c.started, 1, len("2019-01-31")))
+    )
+    told = sa.select(CHANGES.c.run).where(CHANGES.c.site == site, CHANGES.c.run.is_not(None))
+    connection.execute(RUNS.delete().where(old, RUNS.c.number.not_in(last), RUNS.c.number.not_in(told)))
+
+
 def _write_states(connection: sa.Connection, site: str, outcome: Outcome, run: int) -> None:
     progress = outcome.progress
     mine = CHECKPOINTS.c.site == site
@@ -237,8 +249,9 @@ def _write_states(connection: sa.Connection, site: str, outcome: Outcome, run: i
         connection.execute(CHECKPOINTS.delete().where(mine))
     elif outcome.restarted is not None:
         connection.execute(CHECKPOINTS.delete().where(mine, CHECKPOINTS.c.until >= iso(outcome.restarted)))
-    else:  # the state that the run began from
+    else:  # the state that the run began from is the last of its day, if the day is over
         last = sa.select(PROGRESS.c.site, PROGRESS.c.until, PROGRESS.c.state).where(PROGRESS.c.site == site)
+        last = last.where(PROGRESS.c.until < str(progress.until.astype("datetime64[D]")))
         connection.execute(
             CHECKPOINTS.delete().where(mine, CHECKPOINTS.c.until.in_(last.with_only_columns(PROGRESS.c.until)))
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +24,8 @@ from leakdetect.store.adopt import adopt
 from leakdetect.store.database import ANEW, Database
 from leakdetect.store.layout import CHANGES, CHECKPOINTS, DAYS, EVENTS, PROGRESS, RUNS, SENSORS
 from leakdetect.store.outcome import Outcome, Saved, write
+from leakdetect.store.sharing import shared_place
 from leakdetect.store.state import Progress, decode, encode
-
-URL = "LEAKDETECT_STORE"
-"""Environment variable that names the database; it goes before what site.toml says."""
 
 
 def open_store(site: Site, *, make: bool = True) -> Store | None:
@@ -40,9 +37,9 @@ def open_store(site: Site, *, make: bool = True) -> Store | None:
     make : bool
         If not, None where the site has no file yet; a database of a URL is always there.
     """
-    url = os.environ.get(URL) or site.store.url
-    if url:
-        return Store(url, site.store.site or site.name, site.store_path)
+    shared = shared_place(site)
+    if shared is not None:
+        return Store(*shared, site.store_path)
     return Store(site.store_path) if make or site.store_path.is_file() else None
 
 
@@ -272,11 +269,22 @@ class Store:
 
     # -- runs --------------------------------------------------------------------------------------------------
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return the records of all runs, oldest first: ``number``, ``started`` and what `record` was given."""
+    def runs(self, last: int | None = None, since: np.datetime64 | None = None) -> list[dict[str, Any]]:
+        """Return the records of runs, oldest first: ``number``, ``started`` and what `record` was given.
+
+        Parameters
+        ----------
+        last : int, optional
+            No more than so many, the newest.
+        since : datetime64, optional
+            Those that started then or later (UTC).
+        """
+        query = self._mine(RUNS).order_by(RUNS.c.number.desc()).limit(last)
+        if since is not None:
+            query = query.where(RUNS.c.started >= iso(since))
         with self._base.work() as connection:
-            rows = connection.execute(self._mine(RUNS).order_by(RUNS.c.number)).all()
-        return [{"number": row.number, "started": row.started, **json.loads(row.body)} for row in rows]
+            rows = connection.execute(query).all()
+        return [{"number": row.number, "started": row.started, **json.loads(row.body)} for row in reversed(rows)]
 
     def record(self, started: np.datetime64, body: Mapping[str, Any]) -> None:
         """Keep the record of a run that took nothing: it failed, or there was nothing new."""

@@ -40,7 +40,7 @@ def sites(page: ThePage, _user: Reader) -> list[shapes.SiteCard]:
     cards = []
     for site in page.sites:
         try:
-            card = view.card(site.id, site.results(), pipeline.runs(site.folder))
+            card = view.card(site.id, *site.overview())
             cards.append(card.model_copy(update={"error": site.without_paths(card.error)}))
         except LeakdetectError as error:
             cards.append(view.failed(site.id, site.id, site.without_paths(error)))
@@ -60,11 +60,11 @@ def news(site: TheSite, lang: Lang = "en") -> shapes.News:
 
 
 @router.get("/sites/{site}/event", responses=_OF_SITE)
-def event(site: TheSite, event_id: _OF_WHICH) -> shapes.EventFull:
+def event(site: TheSite, event_id: _OF_WHICH, lang: Lang = "en") -> shapes.EventFull:
     """Return all that is known of an event."""
     results = site.results()
     event_of(results, event_id)
-    return view.full(results, event_id, pipeline.history(site.folder, event_id))
+    return view.full(results, event_id, pipeline.history(site.folder, event_id), lang)
 
 
 @router.post("/sites/{site}/words", responses=_OF_SITE)
@@ -101,7 +101,7 @@ def map_(site: TheSite, event_id: _OF_WHICH = "") -> shapes.MapView:
 @router.get("/sites/{site}/quality", responses=_OF_SITE)
 def quality(site: TheSite) -> shapes.Quality:
     """Return how good the readings of each sensor are, and the newest runs; customers' meters are left out."""
-    found = view.quality_of(site.results(), pipeline.runs(site.folder))
+    found = view.quality_of(site.results(), pipeline.runs(site.folder, view.RUNS))
     told = [run.model_copy(update={"note": site.without_paths(run.note)}) for run in found.runs]
     return found.model_copy(update={"runs": told})
 

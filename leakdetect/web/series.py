@@ -65,6 +65,7 @@ def series_of(
         high=_plain(np.fmax.reduceat(measured, starts)) if starts.size else [],
         expected=_plain(_mean(values("expected"), starts)),
         expected_sd=_plain(_mean(values("expected_sd"), starts)),
+        residual=_plain(_mean(values("residual"), starts)),
         usable=_mean(usable, starts).round(4).tolist(),
     )
 

@@ -45,7 +45,10 @@ class SiteCard(_Shape):
     open: int
     new: int
     flow_m3h: Annotated[float, Field(description="Of all open leaks together [m3/h].")]
-    usable: Annotated[float | None, Field(description="Share of the last week's readings that can be used.")]
+    usable: Annotated[
+        float | None,
+        Field(description="Share of readings that can be used, of a week's runs."),
+    ]
     until: str | None
     last_run: str | None
     outcome: str
@@ -75,7 +78,13 @@ class EventRow(_Shape):
     flow_m3h: float | None
     mean_m3h: Annotated[float | None, Field(description="Mean flow from start to end, or to the last reading.")]
     lost_m3: float | None
-    first_link: str | None
+    money: Annotated[float | None, Field(description="Worth of the water lost so far; None where it has no price.")]
+    currency: str
+    first_link: Annotated[str | None, Field(description="Where to look first; None where no pipe is named.")]
+    first_probability: float | None
+    dma: Annotated[str, Field(description="District of the sensor that told most.")]
+    zone_length_m: float | None
+    zone_probability: float | None
 
 
 class News(_Shape):
@@ -86,10 +95,20 @@ class News(_Shape):
 
 
 class Evidence(_Shape):
-    """How much of the evidence a sensor gave."""
+    """How much of the evidence a sensor gave, or a zone's water balance."""
 
     sensor: str
+    label: str
     share: float | None
+    has_series: bool
+
+
+class Explanation(_Shape):
+    """What may have caused an event, the leak first, and the share of what was seen that it accounts for alone."""
+
+    text: str
+    explained: float
+    is_leak: bool
 
 
 class Change(_Shape):
@@ -114,14 +133,12 @@ class EventFull(EventRow):
     lost_low: float | None
     lost_high: float | None
     month_m3: float | None
-    money: Annotated[float | None, Field(description="Worth of the water lost so far.")]
     month_money: Annotated[float | None, Field(description="Worth of what the newest estimate loses in a month.")]
-    currency: str
     zone_pipes: int
-    zone_length_m: float | None
-    zone_probability: float | None
     candidates: list[Candidate]
     evidence: list[Evidence]
+    weighed: Annotated[list[Explanation], Field(description="As compared when the event was raised.")]
+    remarks: Annotated[list[str], Field(description="What else is to be thought of where the inflow alone told.")]
     history: list[Change]
     model: str
     data_until: str
@@ -215,7 +232,8 @@ class Series(_Shape):
     """A sensor's readings, `time` in seconds since 1970 (UTC), values in `unit`; None where there is none.
 
     Each value is of a bucket of `step_s` seconds that begins at its time: the mean of what was measured, its least and
-    largest, what was expected and its standard error, and the share that can be used.
+    largest, what was expected and its standard error, what was measured minus what was expected, and the share that can
+    be used.
     """
 
     sensor: str
@@ -230,6 +248,7 @@ class Series(_Shape):
     high: list[float | None]
     expected: list[float | None]
     expected_sd: list[float | None]
+    residual: list[float | None]
     usable: list[float]
 
 

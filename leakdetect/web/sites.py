@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,9 +21,11 @@ from leakdetect.network import Network
 from leakdetect.report.svgmap import Drawing
 from leakdetect.schema import TIME, without_meters
 from leakdetect.site import FILE, Site, load_site
+from leakdetect.store import check_apart
 
 _FOLDERS = re.compile(r"(?<![\w.-])/(?:[^\s/:']+/)*")  # that a path begins with
 _YEAR = np.timedelta64(365, "D")
+_KEPT = 8  # sites whose series stay in memory
 
 Stamp = tuple[str, tuple[tuple[int, int], ...]]
 
@@ -55,13 +58,14 @@ class Results:
 
 
 class Shown:
-    """One site folder, known to browsers as `id`."""
+    """One site folder, known to browsers as `id`; `used` is told when it is looked at."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.id, self.folder = name, folder
+    def __init__(self, name: str, folder: Path, used: Callable[[Shown], None]) -> None:
+        self.id, self.folder, self._used = name, folder, used
         self._lock, self._figures_lock = threading.Lock(), threading.Lock()
         self._kept: tuple[Stamp, Results] | None = None
         self._figures: tuple[Stamp, KeyFigures] | None = None
+        self._glance: tuple[Stamp, tuple[Site, list[Event], list[dict[str, Any]]]] | None = None
 
     def mark(self) -> str:
         """Return what changes with each run and each word of a person; errors as `pipeline.mark`."""
@@ -69,12 +73,25 @@ class Shown:
 
     def results(self) -> Results:
         """Return what runs have left; read again once it has changed. Errors as `pipeline.results`."""
+        self._used(self)
         with self._lock:
             stamp = self._stamp()
             if self._kept is None or self._kept[0] != stamp:
                 site, network, data, events = pipeline.results(self.folder)
                 self._kept = stamp, Results(site, network, without_meters(data), events)
             return self._kept[1]
+
+    def forget(self) -> None:
+        """Let the series go; they are read again when they are asked for."""
+        with self._lock:
+            self._kept = None
+
+    def overview(self) -> tuple[Site, list[Event], list[dict[str, Any]]]:
+        """Return site, events and late runs, without reading series; errors as `pipeline.overview`."""
+        stamp = self._stamp()
+        if self._glance is None or self._glance[0] != stamp:
+            self._glance = stamp, pipeline.overview(self.folder)
+        return self._glance[1]
 
     def figures(self) -> KeyFigures:
         """Return the key figures of the last year of readings; errors as `key_figures`."""
@@ -108,22 +125,32 @@ class Sites:
     Raises
     ------
     LeakdetectError
-        If a folder is named twice, or its site.toml cannot be read.
+        If a folder is named twice, its site.toml cannot be read, or two sites are one in a database that they share.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._known: dict[str, Shown] = {}
+        self._late, self._lock = list[Shown](), threading.Lock()
         resolved = [folder.resolve() for folder in folders]
         for folder in resolved:
             if resolved.count(folder) > 1:
                 raise InputError(f"{folder}: named twice: name each site once")
-            load_site(folder)
+        check_apart([(folder, load_site(folder)) for folder in resolved])
+        for folder in resolved:
             plain = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "site"
             name, number = plain, 1
             while name in self._known:
                 number += 1
                 name = f"{plain}-{number}"
-            self._known[name] = Shown(name, folder)
+            self._known[name] = Shown(name, folder, self._used)
+
+    def _used(self, site: Shown) -> None:
+        """Keep the series of the sites looked at last, not of hundreds."""
+        with self._lock:
+            self._late = [*(one for one in self._late if one is not site), site]
+            over, self._late = self._late[:-_KEPT], self._late[-_KEPT:]
+        for one in over:
+            one.forget()
 
     def __iter__(self) -> Iterator[Shown]:
         return iter(self._known.values())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from leakdetect.events import Event, iso
+from leakdetect.events import Event, iso, parse_time
 from leakdetect.plot import colour, window
 from leakdetect.report import facts
 from leakdetect.report.geojson import finite
@@ -16,12 +16,14 @@ from leakdetect.report.language import language
 from leakdetect.report.news import headline
 from leakdetect.report.quality import quality
 from leakdetect.report.svgmap import Map
+from leakdetect.report.weighed import channel, explanations, is_balance, remarks
 from leakdetect.schema import SENSOR, TIME, Flag
+from leakdetect.site import Site
 from leakdetect.web import shapes
 from leakdetect.web.sites import Results
 
-CANDIDATES = 10  # pipes listed of an event
-_WEEK = np.timedelta64(7, "D")
+_MARKED = 5  # pipes with their rank on the map of an event
+RUNS = 20  # that are listed
 
 
 def _text(time: np.datetime64) -> str:
@@ -31,21 +33,22 @@ def _text(time: np.datetime64) -> str:
 # -- sites ----------------------------------------------------------------------------------------------------------
 
 
-def card(name: str, results: Results, runs: Sequence[dict[str, Any]]) -> shapes.SiteCard:
-    """Return a site as the overview shows it."""
-    now = results.now
-    active = [facts.current(event) for event in facts.in_order(results.events)[0]]
-    late = results.data.isel({TIME: results.data[TIME].values > now - _WEEK})
-    usable = late["usable"].values if "usable" in late else np.isfinite(late["reading"].values)
+def card(name: str, site: Site, events: Sequence[Event], runs: Sequence[dict[str, Any]]) -> shapes.SiteCard:
+    """Return a site as the overview shows it; `runs` are those of the last week."""
+    ends = [time for run in runs if (time := parse_time(run.get("until"))) is not None]
+    now = max([*ends, *(event.data_until for event in events)], default=np.datetime64("NaT", "ns"))
+    active = [facts.current(event) for event in facts.in_order(events)[0]]
+    taken = [(run["steps"], run["quality"]["usable"]) for run in runs if run.get("quality")]
+    steps = sum(count for count, _ in taken)
     last = runs[-1] if runs else {}
     return shapes.SiteCard(
         id=name,
-        name=results.site.name,
-        timezone=results.site.timezone,
+        name=site.name,
+        timezone=site.timezone,
         open=len(active),
         new=sum(facts.is_new(event, now) for event in active),
         flow_m3h=round(sum(event.flow_m3h for event in active if np.isfinite(event.flow_m3h)), 3),
-        usable=float(usable.mean()) if usable.size else None,
+        usable=round(sum(count * usable for count, usable in taken) / steps, 4) if steps else None,
         until=None if np.isnat(now) else _text(now),
         last_run=last.get("started"),
         outcome=str(last.get("outcome", "")),
@@ -74,7 +77,8 @@ def failed(name: str, title: str, error: str) -> shapes.SiteCard:
 
 
 def _row(results: Results, raised: Event, number: int | None) -> dict[str, Any]:
-    event = facts.current(raised)
+    event, lost = facts.current(raised), facts.lost(raised).best
+    first = event.candidates[0] if event.candidates else None
     return {
         "id": event.id,
         "number": None if number is None else number + 1,
@@ -87,9 +91,25 @@ def _row(results: Results, raised: Event, number: int | None) -> dict[str, Any]:
         "end": iso(event.end),
         "flow_m3h": finite(event.flow_m3h),
         "mean_m3h": finite(facts.mean_flow(raised)),
-        "lost_m3": finite(facts.lost(raised).best),
-        "first_link": event.candidates[0].link if event.candidates else None,
+        "lost_m3": finite(lost),
+        "money": _worth(results, lost),
+        "currency": results.site.costs.currency,
+        "first_link": first.link if first else None,
+        "first_probability": finite(first.probability) if first else None,
+        "dma": _dma(results, raised),
+        "zone_length_m": finite(event.zone.length_m),
+        "zone_probability": finite(event.zone.probability),
     }
+
+
+def _worth(results: Results, volume: float) -> float | None:
+    price = results.site.costs.water_per_m3
+    return finite(volume * price) if price else None
+
+
+def _dma(results: Results, event: Event) -> str:
+    known = dict(zip(results.data[SENSOR].values.tolist(), results.data["dma"].values.tolist(), strict=True))
+    return next((str(known[e.sensor]) for e in event.evidence if e.sensor in known), "")
 
 
 def rows(results: Results) -> list[shapes.EventRow]:
@@ -112,21 +132,21 @@ class _Active:
 
 def news(results: Results, lang: str) -> shapes.News:
     """Return the sentence that the report has on top, of the last day of readings."""
-    known = dict(zip(results.data[SENSOR].values.tolist(), results.data["dma"].values.tolist(), strict=True))
-    shown = []
-    for number, raised in enumerate(facts.in_order(results.events)[0], 1):
-        dma = next((known[e.sensor] for e in raised.evidence if e.sensor in known), "")
-        shown.append(_Active(number, facts.current(raised), facts.is_new(raised, results.now), dma))
+    shown = [
+        _Active(number, facts.current(raised), facts.is_new(raised, results.now), _dma(results, raised))
+        for number, raised in enumerate(facts.in_order(results.events)[0], 1)
+    ]
     text = headline(shown, results.now, results.site.timezone, language(lang))
     return shapes.News(text=text, until=iso(results.now))
 
 
-def full(results: Results, event_id: str, history: Sequence[dict[str, Any]]) -> shapes.EventFull:
+def full(results: Results, event_id: str, history: Sequence[dict[str, Any]], lang: str = "en") -> shapes.EventFull:
     """Return one event; `event_id` is one of the results'."""
+    words = language(lang)
     active, over = facts.in_order(results.events)
     raised = next(event for event in (*active, *over) if event.id == event_id)
     event, lost = facts.current(raised), facts.lost(raised)
-    site, data = results.site, results.data
+    data = results.data
     known = {str(name) for name in data[SENSOR].values}
     times = data[TIME].values
     return shapes.EventFull(
@@ -139,17 +159,25 @@ def full(results: Results, event_id: str, history: Sequence[dict[str, Any]]) -> 
         lost_low=finite(lost.low),
         lost_high=finite(lost.high),
         month_m3=finite(facts.monthly(raised)),
-        money=finite(lost.best * site.costs.water_per_m3),
-        month_money=finite(facts.monthly(raised) * site.costs.water_per_m3),
-        currency=site.costs.currency,
+        month_money=_worth(results, facts.monthly(raised)),
         zone_pipes=len(event.zone.links),
-        zone_length_m=finite(event.zone.length_m),
-        zone_probability=finite(event.zone.probability),
         candidates=[
             shapes.Candidate(link=c.link, probability=finite(c.probability), length_m=_length(results, c.link))
-            for c in event.candidates[:CANDIDATES]
+            for c in event.candidates[: facts.ranked(event)]
         ],
-        evidence=[shapes.Evidence(sensor=e.sensor, share=finite(e.share)) for e in event.evidence if e.sensor in known],
+        evidence=[
+            shapes.Evidence(
+                sensor=e.sensor, label=channel(e.sensor, words), share=finite(e.share), has_series=e.sensor in known
+            )
+            for e in event.evidence
+            if e.sensor in known or is_balance(e.sensor)  # what is neither is a customer's meter
+        ],
+        weighed=[
+            shapes.Explanation(text=e.text, explained=e.explained, is_leak=e.is_leak)
+            for e in explanations(raised, words)
+            if not e.sensor or e.sensor in known or is_balance(e.sensor)
+        ],
+        remarks=list(remarks(raised, words)),
         history=[
             shapes.Change(
                 **{key: change[key] or "" for key in ("at", "by", "status", "why", "link")}, run=change["run"]
@@ -181,7 +209,9 @@ def map_of(results: Results, event_id: str = "") -> shapes.MapView:
     if not event_id:
         return _drawn(results, results.drawing.overview([facts.current(event) for event in active]))
     raised = next(event for event in (*active, *over) if event.id == event_id)
-    near = results.drawing.closeup(facts.current(raised), active.index(raised) if raised in active else 0)
+    event = facts.current(raised)
+    ranked = min(facts.ranked(event), _MARKED)
+    near = results.drawing.closeup(event, active.index(raised) if raised in active else 0, ranked)
     return nothing if near is None else _drawn(results, near)
 
 
@@ -217,7 +247,7 @@ def quality_of(results: Results, runs: Sequence[dict[str, Any]]) -> shapes.Quali
             new=run.get("new"), usable=finite(run["quality"]["usable"]) if "quality" in run else None,
             note=str(run.get("error") or run.get("note") or ""),
         )
-        for run in reversed(runs[-20:])
+        for run in reversed(runs)
     ]  # fmt: skip
     ends = (_text(times[0]), _text(times[-1])) if times.size else (None, None)
     return shapes.Quality(since=ends[0], until=ends[1], sensors=sensors, runs=told)

@@ -10,8 +10,9 @@ _SHARED = (
     "sensor", "share", "quality", "quantity", "unit", "usable", "flow_q", "pressure_q", "head_q", "level_q",
     "demand_q", "missing", "stuck", "spike", "range", "drift", "clock", "candidates", "flags_meaning",
     "missing_meaning", "stuck_meaning", "spike_meaning", "range_meaning", "drift_meaning", "clock_meaning",
-    "number", "key_zone", "key_pressure", "key_flow", "key_source", "lost_all", "first_pipe", "note_interval",
-    "per_month", "a_month", "cost_month", "why_ended", "why_grown",
+    "key_zone", "key_pressure", "key_flow", "key_source", "lost_all", "where", "whole_area", "street", "total",
+    "note_interval", "per_month", "a_month", "cost_month", "why_ended", "why_grown", "others_one", "others_many",
+    "weighed", "weighed_note", "explanation", "explained",
 )  # fmt: skip
 
 _OWN = {
@@ -37,7 +38,16 @@ _OWN = {
     "site": ("Site", "Site"),
     "open_leaks": ("Open leaks", "Fuites en cours"),
     "new": ("New", "Nouvelles"),
-    "usable_week": ("Usable, last 7 days", "Utilisable, 7 derniers jours"),
+    "all_new": (
+        "New suspected leaks: {new}, at {at} of {sites} sites. Open: {open}, losing about {flow} together.",
+        "Nouvelles fuites présumées : {new}, sur {at} des {sites} sites. En cours : {open}, environ {flow} au total.",
+    ),
+    "all_quiet": (
+        "Nothing new at {sites} sites. Open leaks: {open}, losing about {flow} together.",
+        "Rien de nouveau sur {sites} sites. Fuites en cours : {open}, environ {flow} au total.",
+    ),
+    "find": ("Find a site", "Chercher un site"),
+    "usable_week": ("Usable readings", "Mesures utilisables"),
     "until": ("Readings until", "Mesures jusqu’au"),
     "last_run": ("Last run", "Dernier passage"),
     "all": ("All", "Tous"),
@@ -64,6 +74,8 @@ _OWN = {
         "{sensor}, {quantity} en {unit}, du {start} au {end} : {low} à {high} mesurés",
     ),
     "measured": ("measured", "mesuré"),
+    "residual": ("measured − expected", "mesuré − attendu"),
+    "behind": ("The readings behind it", "Les mesures à l’appui"),
     "expected": ("expected, ± 2 standard errors", "attendu, ± 2 erreurs types"),
     "table": ("As a table", "En tableau"),
     "time": ("Time", "Heure"),

@@ -63,6 +63,8 @@ export const flow = (value) => (value === null ? "–" : `${number(value, Math.a
 // A volume or a sum of money is no better known than the flow it is made of.
 export const estimate = (value) =>
   value === null || value === undefined ? "–" : new Intl.NumberFormat(locale(), { maximumSignificantDigits: 3, maximumFractionDigits: 0, roundingPriority: "lessPrecision" }).format(value);
+export const metres = (value) =>
+  value === null ? "–" : value >= 9950 ? `${number(value / 1000, 1)}\u00a0km` : `${number(value, 0)}\u00a0m`;
 export function percent(share) {
   if (share === null || share === undefined) return "–";
   const text = (value) => new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 0 }).format(value);
@@ -83,17 +85,20 @@ export const isOld = (text) => Boolean(text) && Date.now() - Date.parse(text) > 
 
 export const unit = (name) => name.replace("m3", "m³");
 
-// A narrow table stays one on a phone; the others become a list there.
-export function table(label, heads, rows, narrow = false) {
+// A narrow table stays one on a phone; the others become a list there. A row's name is its first cell, or the head's
+// that says so; an empty cell is null.
+export function table(label, heads, rows, narrow = false, sums = null) {
+  const named = Math.max(heads.findIndex((head) => head.names), 0);
   const row = (cells) =>
     h("tr", {}, cells.map((cell, i) => {
       const right = heads[i].right ? "right" : null;
-      return i ? h("td", { class: right, "data-label": heads[i].text }, cell) : h("th", { scope: "row", class: right }, cell);
+      if (i === named) return h("th", { scope: "row", class: right }, cell);
+      return h("td", { class: cell === null ? "blank" : right, "data-label": heads[i].text }, narrow ? cell : h("div", {}, cell));
     }));
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
     h("table", { class: narrow ? null : "wide" },
       h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col", class: head.right ? "right" : null }, head.text)))),
-      h("tbody", {}, rows.map(row))));
+      h("tbody", {}, rows.map(row)), sums ? h("tfoot", {}, row(sums)) : null));
 }
 
 export const chip = (event) =>

@@ -1,18 +1,26 @@
 // One function a page: it asks for what it shows and returns its elements.
 
-import { ask, button, chip, estimate, flow, h, isOld, link, number, percent, say, siteUrl, state, table, tag, tell, time, unit } from "./base.js";
-import { chartOf } from "./chart.js";
+import { ask, button, chip, estimate, flow, h, isOld, link, metres, number, percent, say, siteUrl, state, table, tag, tell, time, unit } from "./base.js";
+import { chartOf, figureOf, keys } from "./chart.js";
 import { mapOf } from "./map.js";
 
 const right = (text) => ({ text, right: true });
 const left = (text) => ({ text });
+const SHARE = 0.03; // of the evidence from which a sensor is named at once
+const CURVES = 2; // sensors of the largest share whose readings are drawn
+const lines = (...parts) => parts.filter(Boolean).map((part, i) => (i ? [h("br"), part] : part));
+const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
 // What leakdetect itself notes is in English; people's words stay as they are.
 const outcome = (text) => (text === "failed" ? say("failed_run") : say(text));
 const REASONS = { raised: "why_raised", "its signature has ended": "why_ended", "has grown since it was dismissed": "why_grown" };
 const reason = (change) => (change.run !== null && REASONS[change.why] ? say(REASONS[change.why]) : change.why || "–");
 
+const MANY = 12; // sites from which one is looked for by name
+// What needs somebody first: what is new, what failed, what loses most.
+const urgent = (a, b) => b.new - a.new || !!b.error - !!a.error || b.flow_m3h - a.flow_m3h || a.name.localeCompare(b.name);
+
 export async function overview() {
-  state.sites = await ask("/api/sites");
+  state.sites = (await ask("/api/sites")).sort(urgent);
   const rows = state.sites.map((site) => [
     h("a", { href: link(site.id, "events") }, site.name),
     site.until === null ? h("span", { class: "bad" }, site.error) : String(site.open),
@@ -22,18 +30,39 @@ export async function overview() {
     [time(site.last_run, site.id), h("br"), outcome(site.outcome), site.until && site.error ? h("div", { class: "bad" }, site.error) : null],
   ]);
   const heads = [left(say("site")), left(say("open_leaks")), left(say("new")), right(say("flow")), right(say("usable_week")), left(say("until")), left(say("last_run"))];
-  return { title: say("sites"), parts: [table(say("sites"), heads, rows)] };
+  const counts = { new: sum(state.sites.map((one) => one.new)), at: state.sites.filter((one) => one.new).length, sites: state.sites.length, open: sum(state.sites.map((one) => one.open)), flow: flow(sum(state.sites.map((one) => one.flow_m3h))) };
+  const list = table(say("sites"), heads, rows);
+  const found = h("input", { id: "find", type: "search", autocomplete: "off", input: () => {
+    const wanted = found.value.trim().toLocaleLowerCase();
+    list.querySelectorAll("tbody tr").forEach((row, i) => { row.hidden = !state.sites[i].name.toLocaleLowerCase().includes(wanted); });
+  } });
+  return { title: say("sites"), parts: [
+    rows.length > 1 ? h("p", { class: "headline" }, say(counts.new ? "all_new" : "all_quiet", counts)) : null,
+    rows.length > MANY ? h("p", {}, h("label", { for: "find" }, say("find")), " ", found) : null,
+    list,
+  ] };
 }
 
 function eventTable(site, events, everything) {
   if (!events.length) return h("p", {}, say(everything ? "no_events" : "no_events_open"));
-  const heads = [left(say("event")), left(say("status")), left(say("kind")), left(say("began")), ...(everything ? [left(say("ended"))] : []), right(say("flow")), right(say("lost_all")), left(say("first_pipe"))];
+  const heads = [left(say("event")), left(say("status")), left(say("kind")), left(say("began")), ...(everything ? [left(say("ended"))] : []), right(say("flow")), right(say("lost_all")), left(say("where"))];
+  const lost = (volume, money) => lines(`${estimate(volume)}\u00a0m³`, money === null ? null : worth(money, events[0].currency));
+  // Sums are of leaks that run: what is over lost its water at another time, and what was dismissed none.
+  const sums = everything || events.length < 2 ? null : [
+    say("total"), null, null, null, flow(sum(events.map((e) => e.flow_m3h))),
+    lost(sum(events.map((e) => e.lost_m3)), events[0].money === null ? null : sum(events.map((e) => e.money))), null,
+  ];
   return table(say("events"), heads, events.map((e) => [
     [chip(e), " ", h("a", { href: link(site, "event", { id: e.id }) }, e.id), e.new ? tag(say("is_new"), "new") : null],
     tag(say(e.status), e.status), say(e.kind), time(e.start, site, true), ...(everything ? [time(e.end, site, true)] : []),
-    flow(e.number ? e.flow_m3h : e.mean_m3h), `${estimate(e.lost_m3)}\u00a0m³`, e.first_link ?? "–",
-  ]));
+    flow(e.number ? e.flow_m3h : e.mean_m3h), e.status === "dismissed" ? "–" : lost(e.lost_m3, e.money), place(e),
+  ]), false, sums);
 }
+
+const worth = (value, currency) => `${estimate(value)}\u00a0${currency}`;
+const place = (e) => e.first_link === null ? e.dma || say("whole_area") : lines(
+  `${e.first_link} (${percent(e.first_probability)})`,
+  h("small", { class: "soft" }, `${say("street", { length: metres(e.zone_length_m) })} (${percent(e.zone_probability)})`));
 
 export async function events(site, query) {
   const asked = [siteUrl(site, "events"), siteUrl(site, "map"), siteUrl(site, "news", { lang: state.lang })];
@@ -64,29 +93,28 @@ const fact = (name, value, more = "") => h("div", {}, h("dt", {}, name), h("dd",
 
 export async function event(site, query, refresh) {
   const id = query.get("id") ?? "";
-  const [e, map] = await Promise.all([ask(siteUrl(site, "event", { id })), ask(siteUrl(site, "map", { id }))]);
-  const between = (low, high) => say("between", { low, high });
-  const money = (value) => `${estimate(value)}\u00a0${e.currency}`;
-  const facts = h("dl", { class: "facts" },
-    fact(say("status"), say(e.status), say(e.kind)),
-    fact(say("began"), time(e.start, site), between(time(e.start_low, site), time(e.start_high, site))),
-    fact(say("raised"), time(e.raised_at, site)),
-    e.end ? fact(say("ended"), time(e.end, site)) : null,
-    fact(say("flow"), flow(e.flow_m3h), `${between(flow(e.flow_low), flow(e.flow_high))} · ${flow(e.flow_raised_m3h)} ${say("flow_raised")}`),
-    fact(say("lost_all"), `${estimate(e.lost_m3)}\u00a0m³`, `${between(estimate(e.lost_low), estimate(e.lost_high))}\u00a0m³ · ${money(e.money)}`),
-    e.number ? fact(say("per_month"), say("cost_month", { cost: money(e.month_money) }), say("a_month", { volume: estimate(e.month_m3) })) : null,
-    e.zone_pipes ? fact(say("key_zone"), `${number(e.zone_length_m, 0)}\u00a0m`, say("zone_text", { n: String(e.zone_pipes), p: percent(e.zone_probability) })) : null);
-  const see = (sensor) => h("a", { href: link(site, "series", { sensor, since: e.window[0] ?? "", until: e.window[1] ?? "" }) }, sensor);
+  const [e, map] = await Promise.all([ask(siteUrl(site, "event", { id, lang: state.lang })), ask(siteUrl(site, "map", { id }))]);
+  const since = { since: e.window[0] ?? "", until: e.window[1] ?? "" };
+  const told = e.evidence.filter((one) => one.has_series).slice(0, CURVES);
+  const series = await Promise.all(told.map((one) => ask(siteUrl(site, "series", { sensor: one.sensor, ...since }))));
+  const see = (one) => (one.has_series ? h("a", { href: link(site, "series", { sensor: one.sensor, ...since }) }, one.sensor) : one.label);
+  const reader = state.me.role === "reader";
+  const before = reader || e.evidence.length > 3; // so that both columns are about as long
   const parts = [
     h("p", { class: "choice" }, h("a", { href: link(site, "events") }, `← ${say("back")}`),
-      state.me.role === "reader" ? null : button(say("say"), () => document.querySelector("#word input").focus(), { id: "to-word" })), facts,
-    map.exists ? [h("h2", {}, say("map")), mapOf(map, say("map_event"), null)] : null,
-    e.candidates.length ? [h("h2", {}, say("candidates")),
-      table(say("candidates"), [left(say("pipe")), right(say("rank")), right(say("probability")), right(`${say("length")} (m)`)],
-        e.candidates.map((c, i) => [c.link, String(i + 1), percent(c.probability), number(c.length_m, 0)]), true)] : null,
-    word(site, e, refresh),
-    e.evidence.length ? [h("h2", {}, say("evidence")),
-      table(say("evidence"), [left(say("sensor")), right(say("share"))], e.evidence.map((v) => [see(v.sensor), percent(v.share)]), true)] : null,
+      reader ? null : button(say("say"), () => document.querySelector("#word input").focus(), { id: "to-word" })),
+    factsOf(site, e),
+    reader ? h("p", { class: "soft" }, say("reader_only")) : null,
+    h("div", { class: "pair" },
+      map.exists ? h("section", {}, h("h2", {}, say("map")), mapOf(map, say("map_event"), null)) : null,
+      e.candidates.length ? h("section", {}, h("h2", {}, say("candidates")),
+        table(say("candidates"), [left(say("rank")), { ...left(say("pipe")), names: true }, right(say("probability")), right(`${say("length")} (m)`)],
+          e.candidates.map((c, i) => [String(i + 1), c.link, percent(c.probability), number(c.length_m, 0)]), true)) : null,
+      h("section", {}, reader ? null : word(site, e, refresh), before ? weighedOf(e) : null),
+      h("section", {}, evidenceOf(e, see), before ? null : weighedOf(e))),
+    series.length ? [h("h2", {}, say("behind")), keys(["measured", "expected", "residual"]),
+      h("div", { class: "pair" }, series.map((one, i) =>
+        figureOf(one, site, e, [see(told[i]), ` · ${say(`${one.quantity}_q`)} (${unit(one.unit)}) · ${percent(told[i].share)}`])))] : null,
     e.history.length ? [h("h2", {}, say("history")),
       table(say("history"), [left(say("when")), left(say("who")), left(say("what")), left(say("pipe")), left(say("why"))],
         e.history.map((c) => [time(c.at, site), c.run === null ? c.by : say("run", { n: String(c.run) }), say(c.status), c.link || "–", reason(c)]))] : null,
@@ -95,9 +123,45 @@ export async function event(site, query, refresh) {
   return { title: `${say("event")} ${e.id}`, parts };
 }
 
+function factsOf(site, e) {
+  const between = (low, high) => say("between", { low, high });
+  const lost = [`${between(estimate(e.lost_low), estimate(e.lost_high))}\u00a0m³`, ...(e.money === null ? [] : [worth(e.money, e.currency)])];
+  const month = say("a_month", { volume: estimate(e.month_m3) });
+  return h("dl", { class: "facts" },
+    fact(say("status"), say(e.status), say(e.kind)),
+    fact(say("began"), time(e.start, site), between(time(e.start_low, site), time(e.start_high, site))),
+    fact(say("raised"), time(e.raised_at, site)),
+    e.end ? fact(say("ended"), time(e.end, site)) : null,
+    fact(say("flow"), flow(e.flow_m3h), `${between(flow(e.flow_low), flow(e.flow_high))} · ${flow(e.flow_raised_m3h)} ${say("flow_raised")}`),
+    fact(say("lost_all"), `${estimate(e.lost_m3)}\u00a0m³`, lost.join(" · ")),
+    !e.number ? null : e.month_money === null ? fact(say("per_month"), month)
+      : fact(say("per_month"), say("cost_month", { cost: worth(e.month_money, e.currency) }), month),
+    e.zone_pipes ? fact(say("key_zone"), metres(e.zone_length_m), say("zone_text", { n: String(e.zone_pipes), p: percent(e.zone_probability) })) : null);
+}
+
+// Sensors that told little are put behind a line with their sum.
+function evidenceOf(e, see) {
+  if (!e.evidence.length) return null;
+  const shown = Math.max(e.evidence.filter((one) => one.share >= SHARE).length, 3);
+  const rest = e.evidence.slice(shown);
+  const rows = (some) => table(say("evidence"), [left(say("sensor")), right(say("share"))], some.map((one) => [see(one), percent(one.share)]), true);
+  return [h("h2", {}, say("evidence")), rows(e.evidence.slice(0, shown)),
+    rest.length ? h("details", {},
+      h("summary", {}, `${say(rest.length === 1 ? "others_one" : "others_many", { n: String(rest.length) })} · ${percent(sum(rest.map((one) => one.share)))}`),
+      rows(rest)) : null];
+}
+
+function weighedOf(e) {
+  if (!e.weighed.length && !e.remarks.length) return null;
+  return [h("h2", {}, say("weighed")),
+    e.weighed.length ? [h("p", { class: "soft" }, say("weighed_note")),
+      table(say("weighed"), [left(say("explanation")), right(say("explained"))],
+        e.weighed.map((one) => [h("span", { class: one.is_leak ? null : "rival" }, one.text), percent(one.explained)]), true)] : null,
+    e.remarks.map((text) => h("p", {}, text))];
+}
+
 // What a person says of an event.
 function word(site, e, refresh) {
-  if (state.me.role === "reader") return h("p", { class: "soft" }, say("reader_only"));
   const pipes = h("datalist", { id: "pipes" }, e.candidates.map((c) => h("option", { value: c.link })));
   const radio = (status, text) => h("label", {}, h("input", { type: "radio", name: "status", value: status, required: true }), ` ${text}`);
   const note = h("p", { role: "alert", class: "bad" });
