@@ -88,7 +88,7 @@ def _post(alert: Alert, key: str, body: Mapping[str, Any], text: Text, folder: P
     if alert.key:
         secret = filled(alert.key, "key")
         headers |= {"X-Leakdetect-Time": moment, "X-Leakdetect-Signature": signature(secret, moment, data)}
-    host = (url.hostname, url.port)
+    host = (url.hostname or "", url.port)
     connection = (
         http.client.HTTPSConnection(*host, timeout=TIMEOUT, context=_trust(alert, folder))
         if url.scheme == "https"
