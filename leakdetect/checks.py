@@ -255,6 +255,9 @@ def check_record(data: xr.Dataset, site: Site) -> list[Finding]:
         found.append(Finding(Severity.WARNING, "readings", what))
     if infinite := int(data.attrs.get("not_finite", 0)):
         found.append(Finding(Severity.WARNING, "readings", f"{infinite} infinite values count as missing"))
+    if ahead := int(data.attrs.get("ahead", 0)):
+        what = f"{ahead} rows are more than a day ahead of this machine's clock and count as none: correct the logger's"
+        found.append(Finding(Severity.WARNING, "readings", what))
     if not any(q == Quantity.FLOW for q in data["quantity"].values):
         found.append(Finding(Severity.WARNING, "readings", "no inflow is measured: leak flows will be uncertain"))
     changes = _clock_changes(site.timezone, time[0], time[-1])

@@ -206,6 +206,6 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
             "silent": [names[s] for s in np.flatnonzero(~usable.any(axis=0))],
             "usable": round(float(usable.mean()), 4),
             "flags": {flag.name.lower(): int((flags & int(flag) > 0).sum()) for flag in Flag if flag.name},
-            **{key: int(data.attrs.get(key, 0)) for key in ("duplicates_conflicting", "not_finite")},
+            **{key: int(data.attrs.get(key, 0)) for key in ("duplicates_conflicting", "not_finite", "ahead")},
         },
     }

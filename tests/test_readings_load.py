@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from leakdetect.checks import check_record
 from leakdetect.errors import ElementError, LeakdetectError, MissingFileError, ReadingsError
 from leakdetect.network import Network
 from leakdetect.readings import files
@@ -177,6 +178,23 @@ def test_since_and_until(tmp_path: Path) -> None:
     nothing = read(site(tmp_path), np.datetime64("2021-01-01"))
     assert nothing.sizes == {"time": 0, "sensor": 1}
     assert nothing["step"].values.tolist() == [3600]
+
+
+def test_what_lies_ahead_of_now_is_none(tmp_path: Path) -> None:
+    """One logger's reading of next year would let all that comes until then be late."""
+    now = np.datetime64("now", "m")
+    soon, far = now + np.timedelta64(2, "h"), now + np.timedelta64(300, "D")
+    write(tmp_path, f"{PLAIN}{soon},1,2\n{far},3,4\n")
+    data = read(site(tmp_path))
+    assert data["time"].values[-1] == soon  # clocks are set wrong by hours
+    assert (data.sizes["time"], data.attrs["ahead"]) == (3, 1)
+    assert any("ahead of this machine's clock" in one.what for one in check_record(data, site(tmp_path)))
+    write(tmp_path, f"time,n1\n{far},3\n")
+    with pytest.raises(ReadingsError, match="all readings are ahead of this machine's clock"):
+        read(site(tmp_path))
+    long = {"layout": "long", "sensor": "id", "value": "v"}
+    write(tmp_path, f"time,id,v\n2020-01-01 00:00,n1,1\n{far},n1,3\n2020-01-01 00:05,n2,1\n")
+    assert read(site(tmp_path, long)).sizes["time"] == 2
 
 
 def test_chunks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,9 @@ def load(
         ``reading`` over (time, sensor) as `schema` has it: SI, UTC. Sensors are named by element where that is
         unique, else ``element quantity``; a household's meter (coordinate ``personal``) by its pseudonym. No row where
         nothing was read between `since` and `until`. Attributes count ``files``, ``duplicates_identical``,
-        ``duplicates_conflicting`` (of which the later row of the later file was kept), ``not_finite``, and ``snapped``
-        is 1 if times were brought onto one step (see `MAX_CELLS`).
+        ``duplicates_conflicting`` (of which the later row of the later file was kept), ``not_finite``,
+        rows ``ahead`` of this machine's clock by more than a day (they count as none), and ``snapped`` is 1 if times
+        were brought onto one step (see `MAX_CELLS`).
 
     Raises
     ------
@@ -86,6 +87,10 @@ def load_with_sensors(
     known = [step for step in sensors.step if not np.isnan(step)]
     steps = [min(known, default=_HEAD) if np.isnan(step) else step for step in sensors.step]
     axis = _axis([piece.time for piece in pieces])
+    if counts["ahead"] and not axis.size and since is until is None:
+        raise ReadingsError(
+            f"{site.folder / 'site.toml'}: all readings are ahead of this machine's clock: set it right, or their times"
+        )
     if axis.size * len(steps) > MAX_CELLS:
         pieces = [Piece(_ceil(p.time, min(steps)), p.values, p.sensors) for p in pieces]
         axis = _axis([piece.time for piece in pieces])
@@ -106,7 +111,7 @@ def load_with_sensors(
     )
     data = data.assign_coords(personal=(SENSOR, np.array(sensors.personal, dtype=bool)))
     data.attrs["files"] = len(loader.named)
-    for name in ("duplicates_identical", "duplicates_conflicting", "not_finite", "snapped"):
+    for name in ("duplicates_identical", "duplicates_conflicting", "not_finite", "ahead", "snapped"):
         data.attrs[name] = counts[name]
     return data, sensors
 

@@ -58,7 +58,7 @@ class Loader:
     sensors : Sensors
         Grows as it reads.
     counts : Counter
-        Of readings that are not finite.
+        Of readings that are not finite, and of rows that are ``ahead`` of now (see `times.AHEAD`) and count as none.
     named : set of str
         What was read.
     any_reading : bool
@@ -74,11 +74,15 @@ class Loader:
     named: set[str] = field(default_factory=set)
     any_reading: bool = False
 
+    def __post_init__(self) -> None:
+        self._ahead = np.datetime64("now", "ns") + times.AHEAD
+        self._last = self._ahead if self.until is None else min(self.until, self._ahead)
+
     def read(self) -> Iterator[Piece]:
         """Yield the readings; errors as `load`."""
         for block in self.site.readings:
             seen: set[str] = set()
-            window = Window(self.since, self.until)
+            window = Window(self.since, self._last)
             for source in sources(block, self.site.folder, window):
                 self.named.add(str(source))
                 self.any_reading = self.any_reading or source.windowed
@@ -93,7 +97,7 @@ class Loader:
         """Yield what was received one by one; it counts more than files, and what came later more."""
         self.any_reading = self.any_reading or self.site.spool_path.is_dir()
         parts = []
-        for batch in Spool(self.site.spool_path, self.sensors.vault).read(self.since, self.until):
+        for batch in Spool(self.site.spool_path, self.sensors.vault).read(self.since, self._last):
             number = np.array([self._of_column(*sensor) for sensor in batch.sensors])
             parts.append((batch.time, number[batch.sensor], batch.value))
         if not parts:
@@ -263,12 +267,11 @@ class Loader:
         return local, there, utc
 
     def _near(self, local: times.Times) -> NDArray[np.bool_]:
-        near = np.ones(local.size, dtype=bool)
+        self.counts["ahead"] += int((local > self._ahead + times.MARGIN).sum())
+        near = local <= self._last + times.MARGIN
         if self.since is not None:
             near &= local >= self.since - times.MARGIN
-        if self.until is not None:
-            near &= local <= self.until + times.MARGIN
-        return near
+        return np.asarray(near)
 
     def _utc(
         self, local: times.Times, utc: bool, block: ReadingsBlock, source: Source
@@ -282,12 +285,11 @@ class Loader:
                 f"{local[row].astype('datetime64[s]')}: sort the file by time, or set timezone if it is a "
                 f"clock change"
             )
-        inside = np.ones(when.size, dtype=bool)
+        self.counts["ahead"] += int((when > self._ahead).sum())
+        inside = when <= self._last
         if self.since is not None:
             inside &= when >= self.since
-        if self.until is not None:
-            inside &= when <= self.until
-        return when, inside
+        return when, np.asarray(inside)
 
 
 def _some(names: list[str], block: ReadingsBlock) -> str:

@@ -17,6 +17,11 @@ _DAY = np.timedelta64(1, "D")
 
 MARGIN = np.timedelta64(26, "h")
 """More than any zone's offset."""
+AHEAD = np.timedelta64(24, "h")
+"""More than clocks and time zones that are set wrong differ by: a reading so far ahead of now is none.
+
+One reading of next year would let all that comes until then be late.
+"""
 
 
 class Kind(StrEnum):

@@ -14,12 +14,12 @@ import numpy as np
 from leakdetect.live import Topic
 from leakdetect.readings import Sensors
 from leakdetect.readings.spool import Batch
+from leakdetect.readings.times import AHEAD
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS = 1e11  # numbers above are ms since 1970, below s
 _MOST_TIMES = 100_000
 _SHOWN = 3  # messages of one kind that are told in full
-_AHEAD = timedelta(days=1)  # more than clocks and time zones that are set wrong differ by
 _UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # the last of brackets in brackets without end
 
 
@@ -132,13 +132,10 @@ class Decoder:
 
 
 def _known(microseconds: int) -> int:
-    """Return a time since 1970 [ns]; RefusedError if nothing can have been read then.
-
-    One reading of next year would let all that comes until then be late.
-    """
+    """Return a time since 1970 [ns]; RefusedError if nothing can have been read then."""
     if microseconds < 0:
         raise RefusedError("a time before 1970")
-    if microseconds > (datetime.now(UTC) + _AHEAD - _FIRST) / timedelta(microseconds=1):
+    if microseconds > (datetime.now(UTC) + AHEAD.item() - _FIRST) / timedelta(microseconds=1):
         raise RefusedError("a time more than a day ahead of this machine's clock")
     return microseconds * 1000
 
