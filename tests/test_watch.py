@@ -425,6 +425,11 @@ def test_a_folder(site: Path, tmp_path: Path) -> None:
         source.take(0.2)
     assert "no column 'time'" in (drop / "refused" / "c.csv.why").read_text()
     assert (drop / "d.csv.part").exists()
+    table.head(3).to_csv(drop / "a.csv", index=False)  # another of the same name
+    while not (arrival := source.take(0.2)) or not arrival.raw:
+        pass
+    arrival.kept()
+    assert [len(pd.read_csv(drop / "taken" / name)) for name in ("a.csv", "a-2.csv")] == [len(table), 3]
 
 
 def test_a_line_without_end_is_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,8 +124,8 @@ class Dropped:
             return Arrival(())
         except (LeakdetectError, OSError) as error:
             self._tell(f"{error}; moved to {REFUSED}")
-            self._move(path, REFUSED)
-            with replacing(self.folder / REFUSED / f"{path.name}.why") as why:
+            place = self._move(path, REFUSED)
+            with replacing(place.with_name(f"{place.name}.why")) as why:
                 why.write_text(f"{error}\n", encoding="utf-8")
             return Arrival(())
 
@@ -148,9 +148,15 @@ class Dropped:
                 return path
         return None
 
-    def _move(self, path: Path, where: str) -> None:
+    def _move(self, path: Path, where: str) -> Path:
+        """Put a file away, under a name of its own, and return where it is."""
         (self.folder / where).mkdir(exist_ok=True)
-        path.replace(self.folder / where / path.name)
+        place, number = self.folder / where / path.name, 1
+        while place.exists():
+            number += 1
+            place = place.with_name(f"{path.stem}-{number}{path.suffix}")
+        path.replace(place)
+        return place
 
     def close(self) -> None:
         """See `Source`."""
