@@ -36,7 +36,7 @@ class Arrival:
     """What has arrived: readings, and what to call once they are on the disk."""
 
     raw: Sequence[Raw]
-    kept: Callable[[], None] = nothing
+    kept: Callable[[], object] = nothing
 
 
 class Source(Protocol):
