@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from leakdetect.errors import SiteError
@@ -58,3 +60,22 @@ def database_url(written: str, key: str) -> sa.URL:
         parts = {name: getattr(url, name) for name in _PARTS}
         url = url.set(**{name: filled(part, key) for name, part in parts.items() if isinstance(part, str)})  # type: ignore[arg-type]
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+
+
+def engine_of(url: sa.URL, **options: Any) -> sa.Engine:
+    """Return SQLAlchemy's engine, for which a connection that breaks is an error of the database like any other.
+
+    pg8000 lets the socket's own error through where the server has gone while it is being asked.
+    """
+    engine = sa.create_engine(url, **options)
+
+    @sa.event.listens_for(engine, "handle_error")
+    def told(context: sa.engine.ExceptionContext) -> None:
+        broken = context.original_exception
+        if isinstance(broken, ConnectionError):
+            context.is_disconnect = True
+            raise sa.exc.OperationalError(
+                context.statement, None, ConnectionError(str(broken)), connection_invalidated=True
+            )
+
+    return engine

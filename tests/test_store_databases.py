@@ -297,6 +297,18 @@ def test_where_a_sites_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert open_store(load_site(tmp_path)).name == f"sqlite:///{tmp_path}/whole.db"
 
 
+def test_a_connection_that_breaks_is_a_server_that_is_away(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    with Store(postgres, "broken") as store:
+        with monkeypatch.context() as lost:
+            lost.setattr("pg8000.legacy.Cursor.execute", broken)
+            with pytest.raises(UnavailableError, match="reset by peer: look at the server"):
+                store.progress()
+        assert store.progress() is None  # by another connection
+
+
 # pg8000 leaves the socket open where the server has closed it.
 @pytest.mark.filterwarnings("ignore:.*socket.socket:pytest.PytestUnraisableExceptionWarning")
 def test_a_server_that_goes_and_comes(postgres: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from leakdetect.databases import database_url, is_away
+from leakdetect.databases import database_url, engine_of, is_away
 from leakdetect.errors import MissingExtraError, MissingFileError, ReadingsError, SiteError, UnreachableError
 from leakdetect.readings import files
 from leakdetect.readings.files import Chunk
@@ -70,7 +70,7 @@ class Table:
         elif url.get_backend_name() == "postgresql":
             options = {"execution_options": {"postgresql_readonly": True}}
         try:
-            self._engine = sa.create_engine(url, poolclass=sa.pool.NullPool, **options)
+            self._engine = engine_of(url, poolclass=sa.pool.NullPool, **options)
         except ModuleNotFoundError as error:
             wanted = _EXTRAS.get(url.get_backend_name(), str(error.name))
             raise MissingExtraError(f"{self._where}: the driver is missing: run pip install '{wanted}'") from None

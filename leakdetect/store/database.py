@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from leakdetect.databases import database_url, is_away
+from leakdetect.databases import database_url, engine_of, is_away
 from leakdetect.errors import InputError, MissingExtraError, UnavailableError
 from leakdetect.store import migrate
 
@@ -62,7 +62,7 @@ class Database:
             if self._looks:  # else SQLite would want to write its log beside it
                 query = {"mode": "ro", "immutable": "1", "uri": "true"}
                 url = sa.URL.create("sqlite", database=f"file:{quote(str(self.file))}", query=query)
-        self._engine = sa.create_engine(url, **options)
+        self._engine = engine_of(url, **options)
         self._alone = False
         self._place: sa.Connection | None = None  # which keeps others away; None where it was lost
         if self.file is not None:
