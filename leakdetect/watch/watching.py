@@ -60,6 +60,7 @@ class Watch:
         self._retained: np.datetime64 | None = None  # day of the last look at what meters said long ago
         self._waits = 0.0  # until when, where something could not be had
         self._rest = monotonic()
+        self._told: object = None  # of repairs, at the last look
         self._late = False
         self._late_at = self._heard = monotonic()
         self._stamp = self._inputs()
@@ -80,8 +81,7 @@ class Watch:
         self._late = True  # what came while nobody watched
 
     def _inputs(self) -> tuple[int, ...]:
-        paths = (self.site.folder / FILE, self.site.model_path)
-        return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
+        return _changed(self.site.folder / FILE, self.site.model_path)
 
     # -- what arrives ------------------------------------------------------------------------------------------
 
@@ -147,8 +147,6 @@ class Watch:
         outcome = take(job, self._store, None, None)
         if again:
             self._late, self._late_at = False, monotonic()
-        if self._store is None:
-            self._store = self._made()
         if outcome.until is not None:
             self._next = outcome.until + self._job.step
             self._recent.forget(outcome.until - quality.CONTEXT - 2 * _DAY)
@@ -208,10 +206,15 @@ class Watch:
             self._begin()
             self._stamp = stamp
             return
-        repairs = pipeline.repairs_of(self.site, self.network, self._store.repairs() if self._store else ())
-        if tuple(repairs) != self._job.repairs:
+        said = self._store.repairs() if self._store else []
+        listed = (self.site.path(self.site.repairs),) if self.site.repairs else ()
+        told = (_changed(*listed), said)
+        if told == self._told:
+            return
+        if tuple(pipeline.repairs_of(self.site, self.network, said)) != self._job.repairs:
             self._job = pipeline.job_of(self.site, self.network, self._store)
             self._late = True
+        self._told = told
 
     def follow(self, source: Source, stop: Callable[[], bool]) -> Iterator[Taken]:
         """Take what a source gives until it ends or `stop` says so; yield what came of it.
@@ -253,6 +256,11 @@ class Watch:
             return None
         self._waits = 0.0
         return taken
+
+
+def _changed(*paths: Path) -> tuple[int, ...]:
+    """Return when files last changed, 0 for one that is not there."""
+    return tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
 
 
 @contextmanager
