@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -84,6 +85,9 @@ def _feed(watched: Watch, sensors: int, count: int, piece: int) -> tuple[float, 
             delays.extend(clock - since for since in waiting)
             waiting.clear()
 
+    def receive(lines: list[bytes]) -> None:
+        watched.receive(from_lines(lines, lambda _: None))
+
     for number in range(count // piece):
         lines = _lines(sensors, step, rows)
         here = number * piece / _PACE
@@ -91,9 +95,9 @@ def _feed(watched: Watch, sensors: int, count: int, piece: int) -> tuple[float, 
             timed(watched.advance)
         clock = max(clock, here)
         waiting.append(here)
-        timed(lambda lines=lines: watched.receive(from_lines(lines, lambda _: None)))  # type: ignore[misc]
+        timed(partial(receive, lines))
         busy = clock >= here + piece / _PACE
-        timed(lambda busy=busy: watched.advance(busy=busy))  # type: ignore[misc]
+        timed(partial(watched.advance, busy=busy))
         memory.append(_resident())
         step += rows
     return worked, delays, memory

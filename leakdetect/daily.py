@@ -18,7 +18,7 @@ from leakdetect.detector import State
 from leakdetect.due import Job, Plan, Tell, plan
 from leakdetect.errors import NotFittedError
 from leakdetect.events import Event, iso
-from leakdetect.schema import SENSOR, TIME, Flag
+from leakdetect.schema import SENSOR, TIME, Flag, joined
 from leakdetect.sealing import seal_state
 from leakdetect.site import Site
 from leakdetect.store import Outcome as Kept
@@ -154,8 +154,7 @@ def _scan(
         grown.append(more)
         if i + 1 < len(pieces) and _between(stops, piece, pieces[i + 1]):
             states.append((piece[TIME].values[-1], state))
-    whole = xr.concat(grown, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
-    return state, events, whole, states
+    return state, events, joined(grown), states
 
 
 def _between(stops: Sequence[np.datetime64], piece: xr.Dataset, following: xr.Dataset) -> bool:

@@ -160,14 +160,13 @@ def _from(job: Job, store: Store | None, progress: Progress, until: np.datetime6
         return None
     reasons = []
     seen = data.isel({TIME: slice(int(np.searchsorted(times, back)), None)})
-    came = None
     if not job.settled:
         shown = series_until(job.site)
         if shown is not None and shown < progress.until:
             reasons.append((max(shown + job.step, progress.begun), "the last steps of the series were not kept"))
         came = late.changed(store.days(), seen, progress.until, store.sensors(), quality.CONTEXT)
-    if came is not None:
-        reasons.append((max(came.day, progress.begun), _named(came.sensors)))
+        if came is not None:
+            reasons.append((max(came.day, progress.begun), _named(came.sensors)))
     told = _told_late(job.repairs, progress.repairs, following)
     if told is not None:
         reasons.append((told.time, f"repair of {told.link or 'a leak'} told late or taken back"))

@@ -13,7 +13,7 @@ import xarray as xr
 
 from leakdetect.errors import InputError, NotFittedError
 from leakdetect.files import replacing
-from leakdetect.schema import SENSOR, TIME, without_meters
+from leakdetect.schema import SENSOR, TIME, joined, without_meters
 from leakdetect.site import Site
 
 _ENGINE: Final = "h5netcdf"
@@ -76,7 +76,7 @@ def write_series(site: Site, grown: xr.Dataset, fresh: bool) -> None:
     for name in np.unique(month):
         path, part = folder / f"{name}.nc", shown.isel({TIME: month == name})
         if path.is_file():
-            part = _joined(_read_series(path), part)
+            part = _grown(_read_series(path), part)
         with replacing(path) as file:
             _write_part(part, file)
 
@@ -90,11 +90,11 @@ def series_until(site: Site) -> np.datetime64 | None:
     return last
 
 
-def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
+def _grown(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     if list(old[SENSOR].values) != list(new[SENSOR].values):
         return new
     old = old.isel({TIME: slice(0, int(np.searchsorted(old[TIME].values, new[TIME].values[0])))})
-    return xr.concat([old, new], TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+    return joined([old, new])
 
 
 def _write_part(series: xr.Dataset, path: Path) -> None:
@@ -123,7 +123,7 @@ def load_series(site: Site) -> xr.Dataset:
         parts.insert(0, part)
     if not parts:
         raise NotFittedError(f"{folder}: nothing there: run 'leakdetect detect {site.folder}' first")
-    return xr.concat(parts, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+    return joined(parts)
 
 
 def _parts(folder: Path) -> list[Path]:

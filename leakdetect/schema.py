@@ -7,6 +7,7 @@ Dims ``(time, sensor)``; time is UTC (datetime64[ns], no zone), increasing. The 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
@@ -123,6 +124,11 @@ def new_readings(
 def without_meters(data: xr.Dataset) -> xr.Dataset:
     """Return the readings without customers' meters, which are nobody's business one by one."""
     return data.isel({SENSOR: np.flatnonzero(data["quantity"].values != Quantity.DEMAND)})
+
+
+def joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return datasets of the same sensors, each of which goes on where the one before stopped, as one."""
+    return xr.concat(parts, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
 
 
 def check(data: xr.Dataset) -> None:

@@ -176,7 +176,7 @@ class Sender:
                 for line in deliver(self._site(), patient=lambda: not self._stop).failed:
                     self._tell(f"not delivered, tried again later: {line}")
                 said = ""
-            except Exception as error:  # noqa: BLE001 (a store that is locked for long: the next look may do)
+            except Exception as error:  # noqa: BLE001 (a thread that ends would tell nobody of anything; the next look may do)
                 why = str(error) if isinstance(error, LeakdetectError) else f"{type(error).__name__}: {error}"
                 if why != said:
                     self._tell(f"alerts: {why}; trying again")

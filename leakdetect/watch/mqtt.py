@@ -5,14 +5,13 @@ from __future__ import annotations
 import queue
 import ssl
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from leakdetect.errors import InputError, MissingExtraError, MissingFileError
 from leakdetect.secrets import filled
 from leakdetect.watch.messages import Raw, RefusedError, from_message
-from leakdetect.watch.sources import Arrival
+from leakdetect.watch.sources import Arrival, drained
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -126,15 +125,9 @@ class Broker:
         """See `Source`; raises InputError if the broker refuses us."""
         if not self._refused.empty():
             raise InputError(self._refused.get())
-        messages = list[Any]()
-        end = monotonic() + wait
-        try:
-            messages.append(self._waiting.get(timeout=max(end - monotonic(), 0.0)))
-            while len(messages) < _BATCH:
-                messages.append(self._waiting.get_nowait())
-        except queue.Empty:
-            if not messages:
-                return Arrival(())
+        messages = drained(self._waiting, wait, _BATCH)
+        if not messages:
+            return Arrival(())
         raw = list[Raw]()
         for message in messages:
             raw += self._read(message)

@@ -7,7 +7,6 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from leakdetect.errors import InputError, ReadingsError, UnreachableError
 from leakdetect.readings.opcua import Reading, subscribe
 from leakdetect.watch.messages import Raw
-from leakdetect.watch.sources import Arrival
+from leakdetect.watch.sources import Arrival, drained
 
 if TYPE_CHECKING:
     from leakdetect.site import Site
@@ -114,16 +113,11 @@ class Servers:
 
     def take(self, wait: float) -> Arrival | None:
         """See `Source`; raises ReadingsError if a server refuses to be listened to at first."""
-        found, end = list[tuple[int, Reading]](), monotonic() + wait
-        try:
-            found.append(self._waiting.get(timeout=max(end - monotonic(), 0.0)))
-            while len(found) < _BATCH:
-                found.append(self._waiting.get_nowait())
-        except queue.Empty:
-            if not found:
-                if self._over.done():
-                    self._over.result()
-                return Arrival(())
+        found = drained(self._waiting, wait, _BATCH)
+        if not found:
+            if self._over.done():
+                self._over.result()
+            return Arrival(())
         raw = [Raw(f"{r.time}Z", f"{r.sensor} {self._blocks[number].quantity}", r.value) for number, r in found]
         return Arrival(raw, lambda: self._note(found))
 

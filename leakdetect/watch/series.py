@@ -8,7 +8,7 @@ from time import monotonic
 import xarray as xr
 
 from leakdetect.netcdf import write_series
-from leakdetect.schema import TIME
+from leakdetect.schema import TIME, joined
 from leakdetect.site import Site
 
 _APART = 60.0  # [s] between writings
@@ -55,11 +55,7 @@ def _forward(parts: list[xr.Dataset]) -> Iterator[xr.Dataset]:
     held: list[xr.Dataset] = []
     for part in parts:
         if held and part[TIME].values[0] <= held[-1][TIME].values[-1]:
-            yield _joined(held)
+            yield joined(held)
             held = []
         held.append(part)
-    yield _joined(held)
-
-
-def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
-    return xr.concat(parts, TIME, data_vars="minimal", coords="minimal", compat="override", join="override")
+    yield joined(held)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 import select
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from leakdetect.blocks import ReadingsBlock
 from leakdetect.errors import LeakdetectError, MissingFileError, ReadingsError
@@ -27,6 +28,9 @@ TAKEN, REFUSED = "taken", "refused"
 """Folders below the one that is watched."""
 
 
+T = TypeVar("T")
+
+
 def nothing() -> None:
     """Do nothing."""
 
@@ -37,6 +41,16 @@ class Arrival:
 
     raw: Sequence[Raw]
     kept: Callable[[], object] = nothing
+
+
+def drained(waiting: queue.Queue[T], wait: float, most: int) -> list[T]:
+    """Return what waits in a queue, waiting for so long [s] for the first."""
+    found = list[T]()
+    with suppress(queue.Empty):
+        found.append(waiting.get(timeout=wait))
+        while len(found) < most:
+            found.append(waiting.get_nowait())
+    return found
 
 
 class Source(Protocol):
